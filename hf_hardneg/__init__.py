@@ -1,0 +1,32 @@
+"""Hard negative mining for dense retrieval, as an extension of Hugging Face ``datasets``."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import HardNegError
+from hf_hardneg.filters import CrossEncoderDenoiser, MarginFilter, RankFilter, ScoreFilter
+from hf_hardneg.miner import OfflineMiner
+from hf_hardneg.report import Report
+from hf_hardneg.retrievers import BM25Retriever, RandomRetriever, RunRetriever
+from hf_hardneg.samplers import RandomSampler, TopSampler
+
+__all__ = [
+    "BM25Retriever",
+    "Corpus",
+    "CrossEncoderDenoiser",
+    "HardNegError",
+    "MarginFilter",
+    "OfflineMiner",
+    "RandomRetriever",
+    "RandomSampler",
+    "RankFilter",
+    "Report",
+    "RunRetriever",
+    "ScoreFilter",
+    "TopSampler",
+]
+
+try:
+    __version__ = version("hf-hardneg")
+except PackageNotFoundError:  # a source tree that was not installed
+    __version__ = "0+unknown"

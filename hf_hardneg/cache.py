@@ -1,0 +1,121 @@
+"""Folders on disk that are whole or absent, whoever is killed and however many build at once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xxhash
+from filelock import FileLock
+
+from hf_hardneg.errors import OutputError
+
+__all__ = [
+    "cache_root",
+    "content_hash",
+    "explain_os_error",
+    "publish",
+    "published_folder",
+    "staging_folder",
+]
+
+CACHE_VARIABLE = "HF_HARDNEG_CACHE"
+DONE = "complete.json"
+
+
+def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder that holds corpora, indexes, pools and pair scores.
+
+    Args:
+        cache_dir: a folder of the caller's choice. Default: the environment variable
+            ``HF_HARDNEG_CACHE``, else ``hardneg`` in the Hugging Face cache (``HF_HOME``), else
+            ``~/.cache/huggingface/hardneg``.
+    """
+    if cache_dir is not None:
+        return Path(cache_dir).expanduser().absolute()
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    base = os.environ.get("HF_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
+    )
+    return Path(base).expanduser().absolute() / "hardneg"
+
+
+def content_hash(*parts: object) -> str:
+    """Return a stable 128-bit hash, 32 hexadecimal digits, of values that JSON can write."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def explain_os_error(error: OSError, path: Path) -> OutputError:
+    """Turn an error of the operating system into ours, with what to do about it."""
+    if error.errno == errno.ENOSPC:
+        advice = "The disk is full: free some space or choose another folder, then run again."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "The folder cannot be written: choose another with --output or --cache-dir."
+    else:
+        advice = "Nothing that was there before has been changed."
+    reason = error.strerror or str(error)
+    return OutputError(f"cannot write {str(path)!r}: {reason}. {advice}")
+
+
+@contextmanager
+def staging_folder(parent: Path, name: str = "staging") -> Iterator[Path]:
+    """Give a fresh hidden folder in ``parent``; whatever is left of it afterwards is removed.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    staging: Path | None = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
+        yield staging
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise explain_os_error(error, parent / name) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def publish(staging: Path, final: Path) -> None:
+    """Move a finished folder into place by one rename, so that it is whole or absent.
+
+    When another process was first, its result stands. A folder of that name without the mark of
+    a finished result was left by something else and is replaced.
+    """
+    (staging / DONE).write_text("{}\n")
+    if (final / DONE).exists():
+        return
+    try:
+        os.rename(staging, final)
+    except OSError:
+        if not (final / DONE).exists():
+            shutil.rmtree(final, ignore_errors=True)
+            os.rename(staging, final)
+
+
+def published_folder(final: Path, build: Callable[[Path], Any]) -> Path:
+    """Return ``final``, built once by ``build(staging_folder)`` if it is not there yet.
+
+    Safe when several processes ask at once: one builds, the others wait. A process that is
+    killed releases the lock and leaves nothing that could be taken for a result.
+    """
+    if (final / DONE).exists():
+        return final
+    with staging_folder(final.parent, final.name) as staging:
+        with FileLock(str(final) + ".lock"):
+            if not (final / DONE).exists():
+                build(staging)
+                publish(staging, final)
+    return final

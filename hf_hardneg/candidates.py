@@ -1,0 +1,147 @@
+"""The one value that flows from stage to stage: :class:`Queries` and :class:`Candidates`.
+
+Inside the library a document is its row number in the corpus; the user's own ids appear only
+where data comes in and goes out. A higher score is always a closer document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NO_ROW", "Candidates", "Queries", "order_by_score"]
+
+NO_ROW = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """A batch of queries with their positives.
+
+    Positives are ragged: those of query ``i`` are the entries ``offsets[i]:offsets[i + 1]``.
+
+    Attributes:
+        texts: the queries, length batch.
+        ids: the user's ids of the queries, length batch; empty where the data has none.
+        keys: keys of the normalised queries, shape (batch,).
+        offsets: shape (batch + 1,).
+        positive_rows: corpus rows of the row's own positives, shape (positives,); -1 where a
+            positive is not a document of the corpus.
+        positive_texts: the texts of the same positives as the data gives them, length positives;
+            empty where the data gives ids only (the corpus has the texts then).
+        known_offsets: shape (batch + 1,); as ``offsets``, for all known positives of the query,
+            those of other rows included.
+        known_rows: corpus rows of all known positives, -1 where not in the corpus.
+        known_keys: keys of the normalised texts of all known positives.
+    """
+
+    texts: Sequence[str]
+    ids: Sequence[str]
+    keys: NDArray[np.uint64]
+    offsets: NDArray[np.int64]
+    positive_rows: NDArray[np.int64]
+    positive_texts: Sequence[str]
+    known_offsets: NDArray[np.int64]
+    known_rows: NDArray[np.int64]
+    known_keys: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        """Return the number of queries."""
+        return len(self.keys)
+
+    @property
+    def positives_per_query(self) -> NDArray[np.int64]:
+        """Number of the row's own positives, shape (batch,)."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Candidate documents of a batch of queries, arrays of shape (batch, k).
+
+    Attributes:
+        rows: corpus row numbers, int64; -1 is an empty slot.
+        scores: float32, higher is closer; ``-inf`` in an empty slot, ``nan`` where the retriever
+            has no score to give (random documents).
+        ranks: raw 1-based rank in the retriever's list, int32; 0 in an empty slot.
+        sources: index into ``source_names``, int8; -1 in an empty slot.
+        document_keys: key of the normalised text of each document, uint64.
+        positive_scores: score of each positive by the SAME scorer, float32, shape (positives,),
+            ragged as ``Queries.offsets``; ``nan`` where there is none.
+        source_names: names of the retrievers.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    ranks: NDArray[np.int32]
+    sources: NDArray[np.int8]
+    document_keys: NDArray[np.uint64]
+    positive_scores: NDArray[np.float32]
+    source_names: tuple[str, ...] = ("",)
+
+    @property
+    def filled(self) -> NDArray[np.bool_]:
+        """Which slots hold a candidate, shape (batch, k)."""
+        return self.rows >= 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (batch, k)."""
+        batch, k = self.rows.shape
+        return batch, k
+
+    def keep(self, mask: NDArray[np.bool_]) -> Candidates:
+        """Return a copy in which every slot outside ``mask`` is empty."""
+        return replace(
+            self,
+            rows=np.where(mask, self.rows, NO_ROW),
+            scores=np.where(mask, self.scores, np.float32(-np.inf)),
+            ranks=np.where(mask, self.ranks, np.int32(0)),
+            sources=np.where(mask, self.sources, np.int8(-1)),
+        )
+
+    def lowest_positive_scores(self, queries: Queries) -> NDArray[np.float32]:
+        """Return the lowest score among each query's own positives, shape (batch,).
+
+        ``nan`` where a query has no scored positive. The lowest is the strictest choice for a
+        margin: nothing that comes near any positive passes.
+        """
+        lowest = np.full(len(queries), np.inf, dtype=np.float32)
+        owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
+        scored = ~np.isnan(self.positive_scores)
+        np.minimum.at(lowest, owner[scored], self.positive_scores[scored])
+        return np.where(np.isinf(lowest), np.float32(np.nan), lowest)
+
+
+def order_by_score(
+    rows: NDArray[np.int64], scores: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Sort each line by falling score, ties by rising corpus row.
+
+    The tie rule makes results equal on every backend and device. Score and row are packed into
+    one 64-bit integer, so that a line is sorted by one fast integer sort.
+
+    Args:
+        rows: shape (batch, k), each below 2**32, or -1 for an empty slot (sorted to the end).
+        scores: float32, shape (batch, k), without ``nan``.
+
+    Returns:
+        The sorted rows and scores.
+    """
+    # Adding zero turns -0.0 into 0.0, which must tie with it.
+    filled = np.where(rows >= 0, scores + np.float32(0), np.float32(-np.inf))
+    bits = filled.astype(np.float32).view(np.uint32)
+    # IEEE floats compare as integers once the sign is folded in; inverted, small means high.
+    rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
+    packed = ((~rising).astype(np.uint64) << np.uint64(32)) | (
+        rows.astype(np.int64) & np.int64(0xFFFFFFFF)
+    ).astype(np.uint64)
+    packed.sort(axis=1)
+    low = (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    falling = ~(packed >> np.uint64(32)).astype(np.uint32)
+    restored = np.where(falling >> np.uint32(31), falling & np.uint32(0x7FFFFFFF), ~falling)
+    sorted_rows = np.where(low == 0xFFFFFFFF, NO_ROW, low)
+    return sorted_rows, restored.astype(np.uint32).view(np.float32)

@@ -1,0 +1,186 @@
+"""Finding the columns of query data, and reading their values from a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from hf_hardneg.errors import ColumnError, QueryError, did_you_mean, listing
+
+__all__ = ["QueryColumns", "RawBatch", "find_columns", "read_batch"]
+
+QUERY_NAMES = ("query", "anchor", "question", "query_text", "sentence1", "claim")
+POSITIVE_NAMES = ("positive", "positives", "pos", "answer", "passage", "context", "document",
+                  "text", "sentence2")  # fmt: skip
+POSITIVE_ID_NAMES = ("positive_ids", "positive_id", "pos_ids", "pos_id", "positive_document_ids",
+                     "positive_docids", "corpus-id", "corpus_id")  # fmt: skip
+QUERY_ID_NAMES = ("query_id", "query-id", "qid", "question_id", "_id", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryColumns:
+    """Names of the columns of query data; ``None`` means: find it by its usual name."""
+
+    query: str | None = None
+    positive: str | None = None
+    positive_ids: str | None = None
+    query_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """A batch as the user gave it: texts and ids, one list of positives a row.
+
+    ``query_ids`` is empty where there is no such column. ``positives`` and ``positive_ids`` are ``None`` where there is no such column; one of the two
+    is always there.
+    """
+
+    queries: list[str]
+    query_ids: list[str]
+    positives: list[list[str]] | None
+    positive_ids: list[list[str]] | None
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def _find(names: Sequence[str], asked: str | None, usual: tuple[str, ...], what: str) -> str | None:
+    """Return the column that was asked for, or the first usual name that is there."""
+    if asked is None:
+        return next((name for name in usual if name in names), None)
+    if asked not in names:
+        raise ColumnError(
+            f"the data has no column {asked!r} ({what}).{did_you_mean(asked, names)} "
+            f"Its columns are: {listing(names)}."
+        )
+    return asked
+
+
+def find_columns(names: Sequence[str], asked: QueryColumns) -> QueryColumns:
+    """Return the columns in use: a query, and positives by text, by id, or both.
+
+    Raises:
+        ColumnError: one is missing; lists what there is and the nearest match.
+    """
+    query = _find(names, asked.query, QUERY_NAMES, "query_column")
+    if query is None:
+        near = next((hint for name in names if (hint := did_you_mean(name, QUERY_NAMES))), "")
+        raise ColumnError(
+            f"no query column found: expected one of {listing(QUERY_NAMES)}, found "
+            f"{listing(names)}.{near} Name it with query_column=..."
+        )
+    positive = _find(names, asked.positive, POSITIVE_NAMES, "positive_column")
+    ids = _find(names, asked.positive_ids, POSITIVE_ID_NAMES, "positive_ids_column")
+    # Whoever names one of the two columns means that one alone.
+    if asked.positive_ids is not None and asked.positive is None:
+        positive = None
+    if asked.positive is not None and asked.positive_ids is None:
+        ids = None
+    if positive is None and ids is None:
+        raise ColumnError(
+            f"no positive column found: expected one of {listing(POSITIVE_NAMES)} (texts) or "
+            f"{listing(POSITIVE_ID_NAMES)} (ids of documents), found {listing(names)}. "
+            "Name it with positive_column=... or positive_ids_column=..."
+        )
+    return QueryColumns(query, positive, ids, _find(names, asked.query_id, QUERY_ID_NAMES, "id"))
+
+
+def _values(batch: pa.Table | Mapping[str, Any], name: str) -> list[Any]:
+    column = batch[name]
+    if isinstance(column, pa.ChunkedArray | pa.Array):
+        values: list[Any] = column.to_pylist()
+        return values
+    return list(column)
+
+
+def _where(name: str, row: int, first_row: int | None) -> str:
+    """Say which row is meant; a batch alone does not know its place in the data."""
+    if first_row is None:
+        return f"column {name!r}, row {row} of the batch"
+    return f"column {name!r}, row {first_row + row}"
+
+
+def _query_text(value: object, name: str, row: int, first_row: int | None) -> str:
+    if isinstance(value, str) and value.strip():
+        return value
+    found = "empty" if isinstance(value, str) else f"{value!r} ({type(value).__name__})"
+    raise QueryError(
+        f"{_where(name, row, first_row)}: the query is {found}; expected a text that is not "
+        "empty. Drop such rows first, for example with dataset.filter(...)."
+    )
+
+
+def _positive_list(
+    value: object, name: str, row: int, first_row: int | None, *, ids: bool
+) -> list[str]:
+    """Return one row's positives as a list, whether given as one value or as a list."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or value is None:
+        raise QueryError(
+            f"{_where(name, row, first_row)}: the row has no positive; expected one or more. "
+            "Drop such rows first."
+        )
+    result: list[str] = []
+    for item in items:
+        if ids and isinstance(item, int) and not isinstance(item, bool):
+            item = str(item)
+        if not isinstance(item, str) or not item.strip():
+            wanted = "ids (text or whole numbers)" if ids else "texts that are not empty"
+            raise QueryError(
+                f"{_where(name, row, first_row)}: a positive is {item!r} "
+                f"({type(item).__name__}); expected {wanted}."
+            )
+        result.append(item)
+    return result
+
+
+def read_batch(
+    batch: pa.Table | Mapping[str, Any], columns: QueryColumns, first_row: int | None = None
+) -> RawBatch:
+    """Read queries and positives of a batch.
+
+    Args:
+        batch: an Arrow table, or a dict of lists as ``Dataset.map`` gives it.
+        columns: the columns in use, from :func:`find_columns`.
+        first_row: number of the first row in the whole data, for error messages.
+
+    Raises:
+        QueryError: a query or a positive is missing, empty, or not text.
+    """
+    query = columns.query or ""
+    queries = [
+        _query_text(value, query, row, first_row) for row, value in enumerate(_values(batch, query))
+    ]
+    texts = ids = None
+    if columns.positive:
+        name = columns.positive
+        texts = [
+            _positive_list(value, name, row, first_row, ids=False)
+            for row, value in enumerate(_values(batch, name))
+        ]
+    if columns.positive_ids:
+        name = columns.positive_ids
+        ids = [
+            _positive_list(value, name, row, first_row, ids=True)
+            for row, value in enumerate(_values(batch, name))
+        ]
+    if texts and ids:
+        _same_lengths(texts, ids, columns, first_row)
+    name = columns.query_id
+    query_ids = [str(value) for value in _values(batch, name)] if name else []
+    return RawBatch(queries, query_ids, texts, ids)
+
+
+def _same_lengths(
+    texts: list[list[str]], ids: list[list[str]], columns: QueryColumns, first_row: int | None
+) -> None:
+    for row, (left, right) in enumerate(zip(texts, ids, strict=True)):
+        if len(left) != len(right):
+            raise QueryError(
+                f"{_where(str(columns.positive), row, first_row)}: {len(left)} texts but "
+                f"{len(right)} ids in {columns.positive_ids!r}; expected one id a text. Use one of "
+                "the two columns only."
+            )

@@ -1,0 +1,1 @@
+"""Formats of other trainers: readers and writers of their files."""

@@ -1,0 +1,107 @@
+"""Content keys of texts, and the noise that makes sampling independent of everything but content.
+
+A key is a 64-bit hash. Two texts have the same key when they are equal after
+:func:`normalize_text`; with 10 million texts the chance that any two different ones share a key
+is about 3 in a million, and the cost would be one candidate too few in one row.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+__all__ = [
+    "EMPTY_TEXT_KEY",
+    "exact_key",
+    "exact_keys",
+    "gumbel_noise",
+    "mix",
+    "normalize_text",
+    "text_key",
+    "text_keys",
+    "uniform_noise",
+]
+
+Keys = NDArray[np.uint64]
+
+
+def normalize_text(text: str) -> str:
+    """Return ``text`` as it is compared: Unicode NFKC, case folded, white space collapsed."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
+
+
+def exact_key(text: str) -> int:
+    """Return the 64-bit key of the exact characters of ``text``."""
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def text_key(text: str) -> int:
+    """Return the 64-bit key of ``text`` after :func:`normalize_text`."""
+    return exact_key(normalize_text(text))
+
+
+EMPTY_TEXT_KEY = np.uint64(text_key(""))
+
+
+def exact_keys(texts: Iterable[str]) -> Keys:
+    """Return the keys of the exact texts, shape (number of texts,)."""
+    return np.fromiter((exact_key(text) for text in texts), dtype=np.uint64)
+
+
+def text_keys(texts: Iterable[str]) -> Keys:
+    """Return the keys of the normalised texts, shape (number of texts,)."""
+    return np.fromiter((text_key(text) for text in texts), dtype=np.uint64)
+
+
+def _splitmix64(values: Keys) -> Keys:
+    """Finalise 64-bit values so that every input bit moves every output bit.
+
+    Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators",
+    OOPSLA 2014, function ``mix64variant13``.
+    """
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def mix(*parts: NDArray[np.uint64] | int) -> Keys:
+    """Return one 64-bit hash of several; the parts are broadcast against each other."""
+    with np.errstate(over="ignore"):
+        state = np.zeros(1, dtype=np.uint64)
+        for part in parts:
+            values = np.asarray(part, dtype=np.uint64)
+            state = _splitmix64(state ^ _splitmix64(values))
+    return state
+
+
+def uniform_noise(seed: int, query_keys: Keys, document_keys: Keys) -> NDArray[np.float64]:
+    """Return numbers in the open interval (0, 1), a hash of (seed, query, document).
+
+    Args:
+        seed: the seed of the miner, not negative.
+        query_keys: shape (batch,).
+        document_keys: shape (batch, k).
+
+    Returns:
+        Array of shape (batch, k).
+    """
+    bits = mix(seed, query_keys[:, None], document_keys)
+    # 53 bits is what a double holds; the half keeps 0 and 1 out.
+    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def gumbel_noise(seed: int, query_keys: Keys, document_keys: Keys) -> NDArray[np.float64]:
+    """Return standard Gumbel noise of shape (batch, k), a hash of (seed, query, document).
+
+    Adding it to log-weights and taking the largest n is weighted sampling without replacement
+    (W. Kool, H. van Hoof, M. Welling, "Stochastic beams and where to find them", ICML 2019, eq. 6).
+    """
+    noise: NDArray[np.float64] = -np.log(-np.log(uniform_noise(seed, query_keys, document_keys)))
+    return noise

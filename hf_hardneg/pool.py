@@ -1,0 +1,115 @@
+"""A pool: the candidates of every query, as columns of a data set."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Features, List, Value
+
+from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
+from hf_hardneg.candidates import NO_ROW, Candidates, Queries
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import PoolError, listing
+
+__all__ = [
+    "POOL_FEATURES", "candidates_of", "describe", "description_of", "pool_columns",
+]  # fmt: skip
+
+POOL_FEATURES = Features(
+    {
+        "candidate_rows": List(Value("int32")),
+        "candidate_scores": List(Value("float32")),
+        "candidate_ranks": List(Value("int32")),
+        "candidate_sources": List(Value("int8")),
+        "candidate_positive_scores": List(Value("float32")),
+    }
+)
+"""Columns of a pool: corpus row, score, raw rank, index of the retriever, and the score of each
+positive by the same scorer."""
+
+NOTE = "hf_hardneg"
+
+
+def pool_columns(queries: Queries, candidates: Candidates) -> dict[str, pa.Array]:
+    """Return the candidates as Arrow list columns without empty slots."""
+    filled = candidates.filled
+    offsets = ragged(filled)
+    return {
+        "candidate_rows": list_array(offsets, pa.array(candidates.rows[filled].astype(np.int32))),
+        "candidate_scores": list_array(offsets, nullable_floats(candidates.scores[filled])),
+        "candidate_ranks": list_array(offsets, pa.array(candidates.ranks[filled])),
+        "candidate_sources": list_array(offsets, pa.array(candidates.sources[filled])),
+        "candidate_positive_scores": list_array(
+            queries.offsets.astype(np.int32), nullable_floats(candidates.positive_scores)
+        ),
+    }
+
+
+def candidates_of(
+    table: pa.Table, queries: Queries, corpus: Corpus, source_names: tuple[str, ...]
+) -> Candidates:
+    """Return the candidates of a batch of pool rows.
+
+    Raises:
+        PoolError: a column is missing, the lists of a row differ in length, or a row number is
+            beyond the corpus.
+    """
+    missing = [name for name in POOL_FEATURES if name not in table.column_names]
+    if missing:
+        raise PoolError(
+            f"the pool lacks {listing(missing)}; it has {listing(table.column_names)}. A pool is "
+            "what miner.retrieve(dataset) returns."
+        )
+    offsets, rows = flat_list(table["candidate_rows"])
+    width = int(np.diff(offsets).max(initial=0))
+
+    def column(name: str, empty: Any) -> Any:  # noqa: ANN401
+        own, values = flat_list(table[name])
+        if not np.array_equal(own, offsets):
+            raise PoolError(
+                f"in the pool, {name} and candidate_rows have lists of different length. Columns "
+                "of different minings were mixed: retrieve again."
+            )
+        return padded(offsets, values.to_numpy(zero_copy_only=False), width, empty)
+
+    numbers = padded(offsets, rows.to_numpy(zero_copy_only=False).astype(np.int64), width, NO_ROW)
+    if numbers.size and (numbers.max() >= len(corpus) or numbers.min() < NO_ROW):
+        raise PoolError(
+            f"the pool names row {int(numbers.max())} of a corpus of {len(corpus)} documents. Give "
+            "the corpus that the pool was made on."
+        )
+    scores = column("candidate_scores", -np.inf).astype(np.float32)
+    own, positives = flat_list(table["candidate_positive_scores"])
+    if not np.array_equal(own, queries.offsets):
+        raise PoolError(
+            "the pool's positive scores do not match the positives of its rows. The positives were "
+            "changed after retrieval: retrieve again."
+        )
+    return Candidates(
+        rows=numbers,
+        scores=scores,
+        ranks=column("candidate_ranks", 0).astype(np.int32),
+        sources=column("candidate_sources", -1).astype(np.int8),
+        document_keys=corpus.document_keys[np.maximum(numbers, 0)],
+        positive_scores=positives.to_numpy(zero_copy_only=False).astype(np.float32),
+        source_names=source_names,
+    )
+
+
+def describe(rows: Dataset, note: dict[str, Any]) -> Dataset:
+    """Put a note of ours into the data set's description, where saving and loading keep it."""
+    rows.info.description = json.dumps({NOTE: note}, sort_keys=True, ensure_ascii=False)
+    return rows
+
+
+def description_of(rows: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the note that :func:`describe` left, empty if there is none."""
+    try:
+        note = json.loads(rows.info.description or "{}")
+    except (AttributeError, ValueError):
+        return {}
+    found = note.get(NOTE, {}) if isinstance(note, dict) else {}
+    return found if isinstance(found, dict) else {}

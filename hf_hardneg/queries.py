@@ -1,0 +1,171 @@
+"""From rows of query data to :class:`~hf_hardneg.candidates.Queries`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, IterableDataset
+from numpy.typing import NDArray
+
+from hf_hardneg.candidates import NO_ROW, Queries
+from hf_hardneg.columns import QueryColumns, RawBatch, find_columns, read_batch
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import CorpusError, QueryError, listing
+from hf_hardneg.hashing import text_keys
+from hf_hardneg.positives import KnownPositives
+
+__all__ = ["batches_of", "column_names", "positives_as_corpus", "scan_positives", "to_queries"]
+
+SCAN_BATCH = 10_000
+
+Rows = Dataset | IterableDataset
+
+
+@dataclass(frozen=True, slots=True)
+class _Positives:
+    """Positives of a batch, flat: offsets, rows and keys, and the ids that are not known."""
+
+    offsets: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    texts: list[str]
+    unknown: list[str]
+
+
+def _positives(raw: RawBatch, corpus: Corpus) -> _Positives:
+    """Find the positives of a batch in the corpus, by id where ids are given, else by text."""
+    lists = raw.positive_ids if raw.positive_ids is not None else raw.positives or []
+    lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    texts = list(chain.from_iterable(raw.positives)) if raw.positives is not None else []
+    if raw.positive_ids is None:
+        keys = text_keys(texts)
+        return _Positives(offsets, corpus.rows_of_keys(keys), keys, texts, [])
+    ids = list(chain.from_iterable(raw.positive_ids))
+    rows = corpus.rows_of_ids(ids)
+    unknown = [ids[place] for place in np.flatnonzero(rows == NO_ROW)]
+    keys = text_keys(texts) if texts else corpus.document_keys[np.maximum(rows, 0)]
+    return _Positives(offsets, rows, keys, texts, unknown)
+
+
+def _refuse_unknown(unknown: list[str], corpus: Corpus) -> None:
+    if unknown:
+        sample = listing(corpus.ids(range(min(3, len(corpus)))), limit=3)
+        raise QueryError(
+            f"{len(unknown)} positive ids are not in the corpus, for example "
+            f"{listing(map(repr, unknown), limit=3)}. The corpus has {len(corpus)} documents with "
+            f"ids such as {sample}. Give the corpus that the ids belong to."
+        )
+
+
+def to_queries(raw: RawBatch, corpus: Corpus, known: KnownPositives | None) -> Queries:
+    """Resolve a batch against the corpus.
+
+    Args:
+        raw: queries and positives as the user gave them.
+        corpus: the documents.
+        known: the positives of all rows; without it each row knows only its own.
+
+    Raises:
+        QueryError: a positive id that is not in the corpus.
+    """
+    positives = _positives(raw, corpus)
+    _refuse_unknown(positives.unknown, corpus)
+    keys = text_keys(raw.queries)
+    own = (positives.offsets, positives.rows, positives.keys)
+    known_offsets, known_rows, known_keys = own if known is None else known.of(keys)
+    return Queries(
+        raw.queries, raw.query_ids, keys, positives.offsets, positives.rows, positives.texts,
+        known_offsets, known_rows, known_keys,
+    )  # fmt: skip
+
+
+def column_names(rows: Rows) -> list[str]:
+    """Return the column names of a data set; of a stream, those of its first row."""
+    if isinstance(rows, Dataset):
+        return list(rows.column_names)
+    if rows.column_names:
+        return list(rows.column_names)
+    return list(next(iter(rows), {}))
+
+
+def batches_of(rows: Rows, batch_size: int) -> Iterator[pa.Table | Mapping[str, Any]]:
+    """Yield batches as Arrow tables (Dataset) or dicts of lists (IterableDataset)."""
+    if isinstance(rows, Dataset):
+        yield from rows.with_format("arrow").iter(batch_size)
+    else:
+        yield from rows.iter(batch_size)
+
+
+def scan_positives(
+    parts: Iterable[Rows], asked: QueryColumns, corpus: Corpus, home: Path
+) -> KnownPositives:
+    """Read all rows once: check every value, and collect the positives of every query.
+
+    Errors that would stop hours of work in its middle are found here, before it starts.
+
+    Raises:
+        QueryError: a row that cannot be used (names it), no rows at all, unknown positive ids.
+        ColumnError: a column is missing.
+    """
+    query_keys: list[NDArray[np.uint64]] = []
+    rows: list[NDArray[np.int64]] = []
+    keys: list[NDArray[np.uint64]] = []
+    unknown: list[str] = []
+    for part in parts:
+        first_row = 0
+        columns = find_columns(column_names(part), asked)
+        for batch in batches_of(part, SCAN_BATCH):
+            raw = read_batch(batch, columns, first_row)
+            first_row += len(raw)
+            positives = _positives(raw, corpus)
+            unknown += positives.unknown
+            query_keys.append(np.repeat(text_keys(raw.queries), np.diff(positives.offsets)))
+            rows.append(positives.rows)
+            keys.append(positives.keys)
+    if not rows:
+        raise QueryError(
+            "the query data has no rows; expected at least one query with a positive. Check the "
+            "path, the split and any filter that was applied."
+        )
+    _refuse_unknown(unknown, corpus)
+    return KnownPositives.build(
+        np.concatenate(query_keys), np.concatenate(rows), np.concatenate(keys), home
+    )
+
+
+def positives_as_corpus(parts: Iterable[Rows], asked: QueryColumns) -> dict[str, str]:
+    """Return the distinct positives as documents, for mining without a corpus.
+
+    Ids are the positives' own ids where the data has them, else running numbers in the order in
+    which the texts first stand.
+
+    Raises:
+        CorpusError: the data has ids but no texts, so there is nothing to mine from.
+    """
+    documents: dict[str, str] = {}
+    seen: set[str] = set()
+    for part in parts:
+        columns = find_columns(column_names(part), asked)
+        if columns.positive is None:
+            raise CorpusError(
+                f"the positives are given by id ({columns.positive_ids!r}) and there is no corpus "
+                "to look them up in. Give corpus=..."
+            )
+        for batch in batches_of(part, SCAN_BATCH):
+            raw = read_batch(batch, columns)
+            texts = chain.from_iterable(raw.positives or [])
+            if raw.positive_ids is not None:
+                documents.update(zip(chain.from_iterable(raw.positive_ids), texts, strict=True))
+                continue
+            for text in texts:
+                if text not in seen:
+                    seen.add(text)
+                    documents[str(len(documents))] = text
+    return documents

@@ -1,0 +1,345 @@
+"""What happened to each row: a report as an object, as JSON, and as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+from numpy.typing import NDArray
+from rich.console import Console, Group
+from rich.table import Table
+
+from hf_hardneg.arrow import flat_list
+from hf_hardneg.errors import ColumnError, listing
+from hf_hardneg.stages import FILLED, POSITIVE_SCORES, SCORES, TRACE
+
+__all__ = ["Distribution", "Report", "StageCount", "report_of"]
+
+BINS = 20
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+BATCH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class StageCount:
+    """What one stage did to the slots that reached it.
+
+    For a veto, ``asked`` is the number of candidates it was asked about; it is ``None`` for a
+    filter, which sees all of them.
+    """
+
+    stage: str
+    dropped: int
+    promoted: int = 0
+    asked: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Scores: how many, how many missing, mean, quantiles (0, 5, 25, 50, 75, 95, 100%)."""
+
+    count: int
+    missing: int
+    mean: float | None
+    quantiles: list[float] | None
+    bin_edges: list[float] = field(default_factory=list)
+    bin_counts: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was kept, what was dropped, and why.
+
+    Attributes:
+        strategy: the strategy string.
+        num_negatives: negatives asked for.
+        seed: the seed.
+        rows_in: rows of the input.
+        rows_out: rows of the output.
+        rows_dropped: input rows without any output row, underfilled ones left out.
+        slots_retrieved: candidates retrieved.
+        stages: what each stage took out, in order.
+        slots_unused: candidates that were left when enough were chosen.
+        slots_chosen: negatives.
+        slots_filled: negatives that are random fill.
+        underfilled: number of rows by number of negatives, for rows that have fewer than asked.
+        negative_scores, positive_scores: on the retriever's scale.
+        seconds: by stage, of the processes that could be timed; no part of the result.
+        corpus: size and fingerprint of the corpus, and documents without a text.
+        notes: what a reader should know.
+    """
+
+    strategy: str
+    num_negatives: int
+    seed: int
+    rows_in: int
+    rows_out: int
+    rows_dropped: int
+    slots_retrieved: int
+    stages: list[StageCount]
+    slots_unused: int
+    slots_chosen: int
+    slots_filled: int
+    underfilled: dict[int, int]
+    negative_scores: Distribution
+    positive_scores: Distribution
+    seconds: dict[str, float] = field(default_factory=dict)
+    corpus: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        values = asdict(self)
+        values["underfilled"] = {str(key): value for key, value in self.underfilled.items()}
+        return values
+
+    def to_json(self) -> str:
+        """Return the report as JSON; it never holds NaN or Infinity."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Return the report that :meth:`to_dict` made."""
+        values = dict(values)
+        values["stages"] = [StageCount(**stage) for stage in values["stages"]]
+        values["underfilled"] = {int(key): value for key, value in values["underfilled"].items()}
+        for name in ("negative_scores", "positive_scores"):
+            values[name] = Distribution(**values[name])
+        return cls(**values)
+
+    def __str__(self) -> str:
+        """Return the tables as text."""
+        console = Console(file=StringIO(), width=100, color_system=None)
+        console.print(self.__rich__())
+        stream = console.file
+        return stream.getvalue() if isinstance(stream, StringIO) else ""
+
+    def __rich__(self) -> Group:
+        """Return the tables for a terminal."""
+        parts: list[Any] = [_overview(self), _flow(self), _scores(self)]
+        if self.seconds:
+            parts.append(_times(self))
+        return Group(*parts, *(f"Note: {note}" for note in self.notes))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}%" if whole else "-"
+
+
+def _overview(report: Report) -> Table:
+    table = Table(title=f"Mined with {report.strategy}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("rows in", f"{report.rows_in:,}")
+    table.add_row("rows out", f"{report.rows_out:,}")
+    if report.rows_dropped:
+        table.add_row("input rows left out (underfilled)", f"{report.rows_dropped:,}")
+    table.add_row(f"negatives ({report.num_negatives} asked a row)", f"{report.slots_chosen:,}")
+    if report.slots_filled:
+        table.add_row("of these random fill", f"{report.slots_filled:,}")
+    short = sum(report.underfilled.values())
+    table.add_row("rows with fewer", f"{short:,} ({_share(short, report.rows_in)})")
+    for count, rows in sorted(report.underfilled.items()):
+        table.add_row(f"  with {count}", f"{rows:,}")
+    return table
+
+
+def _flow(report: Report) -> Table:
+    table = Table(title="Candidates", title_justify="left")
+    for name in ("stage", "asked", "dropped", "promoted", "left"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    left = report.slots_retrieved
+    table.add_row("retrieved", "", "", "", f"{left:,}")
+    for stage in report.stages:
+        left -= stage.dropped + stage.promoted
+        asked = "" if stage.asked is None else f"{stage.asked:,}"
+        promoted = f"{stage.promoted:,}" if stage.promoted else ""
+        table.add_row(stage.stage, asked, f"{stage.dropped:,}", promoted, f"{left:,}")
+    table.add_row("left over", "", "", "", f"{report.slots_unused:,}")
+    table.add_row("chosen", "", "", "", f"{report.slots_chosen - report.slots_filled:,}")
+    return table
+
+
+def _scores(report: Report) -> Table:
+    table = Table(title="Scores", title_justify="left")
+    for name in ("", "n", "missing", "mean", "min", "5%", "25%", "50%", "75%", "95%", "max"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, part in (
+        ("positives", report.positive_scores),
+        ("negatives", report.negative_scores),
+    ):
+        values = [f"{value:.4g}" for value in part.quantiles or []]
+        mean = "-" if part.mean is None else f"{part.mean:.4g}"
+        table.add_row(name, f"{part.count:,}", f"{part.missing:,}", mean, *values)
+    return table
+
+
+def _times(report: Report) -> Table:
+    table = Table(title="Seconds", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, seconds in report.seconds.items():
+        table.add_row(name, f"{seconds:.2f}")
+    return table
+
+
+def _distribution(values: NDArray[np.float32], edges: NDArray[np.float64]) -> Distribution:
+    known = values[np.isfinite(values)].astype(np.float64)
+    missing = len(values) - len(known)
+    if not len(known):
+        return Distribution(0, missing, None, None)
+    return Distribution(
+        len(known),
+        missing,
+        float(known.mean()),
+        [float(value) for value in np.quantile(known, QUANTILES)],
+        [float(edge) for edge in edges],
+        [int(count) for count in np.histogram(known, bins=edges)[0]],
+    )
+
+
+def _edges(*parts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return common bin edges, so that the two histograms can be laid over each other."""
+    known = [part[np.isfinite(part)] for part in parts]
+    values = np.concatenate(known) if known else np.zeros(0)
+    if not len(values):
+        return np.linspace(0.0, 1.0, BINS + 1)
+    low, high = float(values.min()), float(values.max())
+    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+@dataclass(slots=True)
+class _Totals:
+    """Sums over the batches of a mined set."""
+
+    names: list[str]
+    trace: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    negatives: NDArray[np.float32]
+    positives: NDArray[np.float32]
+    filled: int
+
+
+def _totals(mined: Dataset) -> _Totals:
+    """Read the columns that mining wrote, a bounded batch at a time."""
+    missing = [name for name in (TRACE, SCORES, POSITIVE_SCORES) if name not in mined.column_names]
+    if missing:
+        raise ColumnError(
+            f"a report needs the columns {listing(missing)}, which mining adds; this data set has "
+            f"{listing(mined.column_names)}. Report on what miner.mine(...) or "
+            "dataset.map(miner, batched=True) returned."
+        )
+    names: list[str] = []
+    total = np.zeros(0, np.int64)
+    counts, negatives, positives, filled = [], [], [], 0
+    columns = [
+        name for name in (TRACE, SCORES, POSITIVE_SCORES, FILLED) if name in mined.column_names
+    ]
+    for table in mined.with_format("arrow").select_columns(columns).iter(BATCH):
+        offsets, pairs = flat_list(table[TRACE])
+        width = int(offsets[1]) if len(offsets) > 1 else 0
+        names = names or pairs.field("stage").slice(0, width).to_pylist()
+        slots = pairs.field("slots").to_numpy().reshape(-1, width).astype(np.int64)
+        total = slots.sum(axis=0) if not len(total) else total + slots.sum(axis=0)
+        own, scores = flat_list(table[SCORES])
+        counts.append(np.diff(own))
+        negatives.append(_floats(scores))
+        positives.append(_floats(flat_list(table[POSITIVE_SCORES])[1]))
+        if FILLED in columns:
+            filled += int(
+                np.count_nonzero(flat_list(table[FILLED])[1].to_numpy(zero_copy_only=False))
+            )
+    return _Totals(
+        names, total, _joined(counts, np.int64), _joined(negatives, np.float32),
+        _joined(positives, np.float32), filled,
+    )  # fmt: skip
+
+
+def _floats(values: pa.Array) -> NDArray[np.float32]:
+    return values.to_numpy(zero_copy_only=False).astype(np.float32)
+
+
+def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def _stage_counts(names: list[str], totals: NDArray[np.int64]) -> list[StageCount]:
+    by_name = dict(zip(names, totals.tolist(), strict=True))
+    counts = []
+    for name in names:
+        kind, _, stage = name.partition(":")
+        if kind == "drop":
+            counts.append(
+                StageCount(
+                    stage,
+                    by_name[name],
+                    by_name.get(f"promote:{stage}", 0),
+                    by_name.get(f"ask:{stage}"),
+                )
+            )
+    return counts
+
+
+def report_of(
+    mined: Dataset,
+    *,
+    strategy: str,
+    num_negatives: int,
+    seed: int,
+    rows_in: int | None = None,
+    rows_out: int | None = None,
+    rows_dropped: int = 0,
+    seconds: Mapping[str, float] | None = None,
+    corpus: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """Make the report of a mined set from the columns that mining wrote.
+
+    Args:
+        mined: has the columns ``hard_negative_trace``, ``hard_negative_scores`` and
+            ``hard_negative_positive_scores``.
+        strategy, num_negatives, seed: as mined.
+        rows_in, rows_out: default: the rows of ``mined``.
+        rows_dropped: rows that are not in the output.
+        seconds, corpus, notes: taken over.
+
+    Raises:
+        ColumnError: the columns are not there.
+    """
+    totals = _totals(mined)
+    by_name = dict(zip(totals.names, totals.trace.tolist(), strict=True))
+    edges = _edges(totals.negatives, totals.positives)
+    short = totals.counts[totals.counts < num_negatives]
+    values, rows = np.unique(short, return_counts=True)
+    return Report(
+        strategy=strategy,
+        num_negatives=num_negatives,
+        seed=seed,
+        rows_in=len(mined) if rows_in is None else rows_in,
+        rows_out=len(mined) if rows_out is None else rows_out,
+        rows_dropped=rows_dropped,
+        slots_retrieved=by_name.get("retrieved", 0),
+        stages=_stage_counts(totals.names, totals.trace),
+        slots_unused=by_name.get("unused", 0),
+        slots_chosen=int(totals.counts.sum()),
+        slots_filled=totals.filled,
+        underfilled=dict(zip(values.tolist(), rows.tolist(), strict=True)),
+        negative_scores=_distribution(totals.negatives, edges),
+        positive_scores=_distribution(totals.positives, edges),
+        seconds=dict(seconds or {}),
+        corpus=dict(corpus or {}),
+        notes=list(notes),
+    )
+
+
+def pool_positive_scores(pool: Dataset) -> NDArray[np.float32]:
+    """Return the scores of all positives of a pool, shape (positives,), ``nan`` where unknown."""
+    name = "candidate_positive_scores"
+    tables = pool.with_format("arrow").select_columns([name]).iter(BATCH)
+    return _joined([_floats(flat_list(table[name])[1]) for table in tables], np.float32)

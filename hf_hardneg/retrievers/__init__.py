@@ -1,0 +1,8 @@
+"""Where candidates come from, one file each."""
+
+from hf_hardneg.retrievers.base import Retriever
+from hf_hardneg.retrievers.bm25 import BM25Retriever
+from hf_hardneg.retrievers.random import RandomRetriever
+from hf_hardneg.retrievers.run import RunRetriever
+
+__all__ = ["BM25Retriever", "RandomRetriever", "Retriever", "RunRetriever"]

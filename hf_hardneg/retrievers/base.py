@@ -1,0 +1,77 @@
+"""The contract of a retriever."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_hardneg.candidates import NO_ROW, Candidates, Queries
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.stage import Stage
+
+__all__ = ["Hits", "Retriever", "worker_threads"]
+
+Hits = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def worker_threads() -> int:
+    """Return how many threads to search with: all cores here, one in a worker process."""
+    if multiprocessing.parent_process() is not None:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Retriever(Stage, ABC):
+    """Finds the candidates of a batch of queries.
+
+    A subclass writes :meth:`search` and :meth:`positive_scores`. Its results must not depend on
+    the batch, and ties are broken by the lower corpus row.
+
+    Attributes:
+        corpus: the documents.
+        top_k: candidates to retrieve for each query.
+        scored: whether scores mean anything; margins need a retriever with scores.
+    """
+
+    scored: ClassVar[bool] = True
+    corpus: Corpus
+    top_k: int
+
+    @abstractmethod
+    def search(self, queries: Queries) -> Hits:
+        """Return rows (int64) and scores (float32) of shape (batch, top_k), best first.
+
+        Empty slots stand at the end: row -1, score ``-inf``.
+        """
+
+    @abstractmethod
+    def positive_scores(self, queries: Queries, hits: Hits) -> NDArray[np.float32]:
+        """Return the score of every positive, ragged as ``queries.offsets``.
+
+        Args:
+            queries: the batch; ``positive_texts`` are there for positives without a row.
+            hits: what :meth:`search` returned, where many positives are found already.
+        """
+
+    def prepare(self) -> None:  # noqa: B027  (most retrievers have nothing to prepare)
+        """Build what is needed on disk before workers are started."""
+
+    def retrieve(self, queries: Queries) -> Candidates:
+        """Return the candidates of a batch, with the positives scored by the same scorer."""
+        rows, scores = hits = self.search(queries)
+        filled = rows != NO_ROW
+        ranks = np.where(filled, np.arange(1, rows.shape[1] + 1, dtype=np.int32), np.int32(0))
+        return Candidates(
+            rows=rows,
+            scores=scores,
+            ranks=ranks.astype(np.int32),
+            sources=np.where(filled, np.int8(0), np.int8(-1)).astype(np.int8),
+            document_keys=self.corpus.document_keys[np.maximum(rows, 0)],
+            positive_scores=self.positive_scores(queries, hits),
+            source_names=(self.name,),
+        )

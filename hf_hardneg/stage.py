@@ -1,0 +1,85 @@
+"""What every stage of a strategy has in common: its recipe is its constructor call."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+__all__ = ["RETRIEVAL_CONTEXT", "Stage"]
+
+VERSION = "stage_version"
+RETRIEVAL_CONTEXT = frozenset({"corpus", "cache_dir"})
+"""Parameters that say where a stage works, not what it does; no part of a strategy string."""
+
+
+class Stage:
+    """A retriever, filter, veto or sampler.
+
+    A stage keeps every constructor parameter as an attribute of the same name. These make its
+    recipe: what is printed, compared, hashed for the cache and pickled to workers. Whatever else
+    it holds (an open index, a model) has a name that begins with an underscore, is made when it
+    is first used, and never leaves the process.
+
+    Attributes:
+        name: the name in strategy strings.
+        version: raised when the stage's results change, so that kept results are made anew.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the parameters that a strategy string may set, with their defaults."""
+        signature = inspect.signature(cls.__init__).parameters.values()
+        return {
+            parameter.name: parameter.default
+            for parameter in signature
+            if parameter.name != "self"
+            and parameter.name not in RETRIEVAL_CONTEXT
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        }
+
+    @classmethod
+    def context(cls) -> frozenset[str]:
+        """Return which of ``corpus`` and ``cache_dir`` the constructor takes."""
+        return RETRIEVAL_CONTEXT & set(inspect.signature(cls.__init__).parameters)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that differ from their defaults."""
+        return {
+            name: getattr(self, name)
+            for name, default in self.defaults().items()
+            if getattr(self, name) != default
+        }
+
+    def expression(self) -> str:
+        """Return the stage as it stands in a strategy string, ``name(parameter=value)``."""
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.parameters().items())
+        return f"{self.name}({inside})" if inside else self.name
+
+    def __repr__(self) -> str:
+        """Return the constructor call."""
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.parameters().items())
+        return f"{type(self).__name__}({inside})"
+
+    def __eq__(self, other: object) -> bool:
+        """Two stages are equal when their class and parameters are."""
+        return (
+            type(self) is type(other)
+            and isinstance(other, Stage)
+            and (self.parameters() == other.parameters())
+        )
+
+    def __hash__(self) -> int:
+        """Hash of the constructor call."""
+        return hash(repr(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the constructor parameters, the version, and nothing else."""
+        names = list(self.defaults()) + sorted(self.context())
+        return {VERSION: self.version, **{name: getattr(self, name) for name in names}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the stage anew from its parameters."""
+        self.__init__(**{k: v for k, v in state.items() if k != VERSION})  # type: ignore[misc]

@@ -1,0 +1,312 @@
+"""The steps of mining as functions of Arrow tables, ready for ``Dataset.map``."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Features, List, Value
+from numpy.typing import NDArray
+
+from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
+from hf_hardneg.candidates import NO_ROW, Candidates, Queries
+from hf_hardneg.columns import QueryColumns, find_columns, read_batch
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import UnderfilledError
+from hf_hardneg.formats.output import Chosen, OutputFormat
+from hf_hardneg.pool import POOL_FEATURES, candidates_of, pool_columns
+from hf_hardneg.positives import KnownPositives
+from hf_hardneg.queries import to_queries
+from hf_hardneg.retrievers.base import Retriever
+from hf_hardneg.retrievers.random import random_rows
+from hf_hardneg.selection import Rules, chosen_rows, select, trace_names
+
+__all__ = [
+    "OWN_COLUMNS", "UNDERFILLED", "DecideStage", "Reader", "RetrieveStage", "WriteStage",
+    "decision_features",
+]  # fmt: skip
+
+UNDERFILLED = ("keep", "drop", "error", "fill")
+TRACE = "hard_negative_trace"
+ROWS = "hard_negative_rows"
+SCORES = "hard_negative_scores"
+POSITIVE_SCORES = "hard_negative_positive_scores"
+FILLED = "hard_negative_filled"
+PROMOTED_ROWS = "promoted_rows"
+OWN_COLUMNS = frozenset(
+    {"hard_negatives", "hard_negative_ids", TRACE, ROWS, SCORES, POSITIVE_SCORES, FILLED,
+     PROMOTED_ROWS, "promoted_ids", *POOL_FEATURES}
+)  # fmt: skip
+"""Columns that mining writes. Those of an earlier mining are replaced, never mixed."""
+
+TRACE_FEATURE = List({"stage": Value("string"), "slots": Value("int32")})
+FILL_SALT = 0x46494C4C
+
+
+class Stopwatch:
+    """Seconds by stage, of this process alone; no part of any recipe."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    def __call__(self, name: str, seconds: float) -> None:
+        self.seconds[name] += seconds  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Turns batches into queries; what every step shares.
+
+    Attributes:
+        columns: names of the columns, as the user gave them.
+        corpus: the documents.
+        known: positives of all rows, ``None`` where they are not known.
+    """
+
+    columns: QueryColumns
+    corpus: Corpus
+    known: KnownPositives | None
+
+    def queries(self, table: pa.Table) -> Queries:
+        """Read and resolve one batch."""
+        raw = read_batch(table, find_columns(table.column_names, self.columns))
+        return to_queries(raw, self.corpus, self.known)
+
+
+def without(table: pa.Table, names: frozenset[str]) -> pa.Table:
+    """Return the table without those of ``names`` that it has."""
+    return table.select([name for name in table.column_names if name not in names])
+
+
+def _with_columns(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    return table
+
+
+class _Step:
+    """A step that is pickled and hashed by its recipe; its stopwatch stays behind."""
+
+    def __init__(self) -> None:
+        self.stopwatch = Stopwatch()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "stopwatch"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.stopwatch = Stopwatch()
+
+
+class RetrieveStage(_Step):
+    """Adds the pool columns.
+
+    Args:
+        reader: reads the batches.
+        retriever: finds the candidates.
+    """
+
+    def __init__(self, reader: Reader, retriever: Retriever) -> None:
+        """Keep the recipe."""
+        super().__init__()
+        # Known positives do not change what is retrieved: another set of rows, same pool.
+        self._reader = replace(reader, known=None)
+        self._retriever = retriever
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return the batch with its candidates."""
+        table = without(table, OWN_COLUMNS)
+        started = time.perf_counter()
+        queries = self._reader.queries(table)
+        self.stopwatch("read", time.perf_counter() - started)
+        started = time.perf_counter()
+        candidates = self._retriever.retrieve(queries)
+        self.stopwatch(self._retriever.name, time.perf_counter() - started)
+        return _with_columns(table, pool_columns(queries, candidates))
+
+
+class DecideStage(_Step):
+    """Replaces the pool columns by the chosen rows, their scores, and the trace.
+
+    Args:
+        reader: reads the batches.
+        rules: how candidates become negatives.
+        underfilled: what happens to a row with fewer than n negatives.
+        source_names: names of the retrievers of the pool.
+    """
+
+    def __init__(
+        self, reader: Reader, rules: Rules, underfilled: str, source_names: tuple[str, ...]
+    ) -> None:
+        """Keep the recipe."""
+        super().__init__()
+        self._reader, self._rules = reader, rules
+        self._underfilled, self._source_names = underfilled, source_names
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return the batch with its negatives."""
+        started = time.perf_counter()
+        queries = self._reader.queries(table)
+        candidates = candidates_of(table, queries, self._reader.corpus, self._source_names)
+        self.stopwatch("read", time.perf_counter() - started)
+        corpus = self._reader.corpus
+        chosen = select(queries, candidates, self._rules, corpus, self.stopwatch)
+        rows = chosen_rows(candidates, chosen.slots)
+        scores = np.take_along_axis(candidates.scores, np.maximum(chosen.slots, 0), axis=1)
+        columns: dict[str, pa.Array] = {}
+        if self._underfilled == "error":
+            _refuse_short(queries, rows, self._rules.n)
+        if self._underfilled == "fill":
+            scores = np.where(rows == NO_ROW, np.float32(np.nan), scores)
+            before = rows != NO_ROW
+            rows = _fill(queries, rows, self._rules, corpus)
+            offsets = ragged(rows != NO_ROW)
+            columns[FILLED] = list_array(offsets, pa.array(~before[rows != NO_ROW]))
+        filled = rows != NO_ROW
+        offsets = ragged(filled)
+        columns[ROWS] = list_array(offsets, pa.array(rows[filled].astype(np.int32)))
+        columns[SCORES] = list_array(offsets, nullable_floats(scores[filled]))
+        columns[POSITIVE_SCORES] = list_array(
+            queries.offsets.astype(np.int32), nullable_floats(candidates.positive_scores)
+        )
+        if promotes(self._rules):
+            columns[PROMOTED_ROWS] = _promoted(candidates, chosen.promoted)
+        columns[TRACE] = _trace(chosen.trace, trace_names(self._rules))
+        order = decision_features(self._rules, self._underfilled)
+        kept = without(table, OWN_COLUMNS)
+        return _with_columns(kept, {name: columns[name] for name in order})
+
+
+def promotes(rules: Rules) -> bool:
+    """Return whether any veto writes out what it promotes."""
+    return any(veto.promotes for veto in rules.vetoes)
+
+
+def decision_features(rules: Rules, underfilled: str) -> Features:
+    """Return the columns that :class:`DecideStage` adds: the same whatever survives."""
+    features = {
+        ROWS: List(Value("int32")),
+        SCORES: List(Value("float32")),
+        POSITIVE_SCORES: List(Value("float32")),
+    }
+    if underfilled == "fill":
+        features[FILLED] = List(Value("bool"))
+    if promotes(rules):
+        features[PROMOTED_ROWS] = List(Value("int32"))
+    return Features({**features, TRACE: TRACE_FEATURE})
+
+
+def _refuse_short(queries: Queries, rows: NDArray[np.int64], n: int) -> None:
+    counts = np.count_nonzero(rows != NO_ROW, axis=1)
+    short = np.flatnonzero(counts < n)
+    if len(short):
+        line = int(short[0])
+        raise UnderfilledError(
+            f"{len(short)} of {len(queries)} queries of this batch have fewer than {n} negatives, "
+            f"for example {queries.texts[line]!r} with {counts[line]}. Retrieve deeper "
+            "('bm25@500'), filter less, or choose underfilled='keep', 'drop' or 'fill'."
+        )
+
+
+def _fill(
+    queries: Queries, rows: NDArray[np.int64], rules: Rules, corpus: Corpus
+) -> NDArray[np.int64]:
+    """Fill empty slots with random documents that are as allowed as any other candidate."""
+    rows = rows.copy()
+    short = np.flatnonzero((rows == NO_ROW).any(axis=1))
+    if not len(short):
+        return rows
+    known = int(np.diff(queries.known_offsets)[short].max(initial=0))
+    drawn = random_rows(
+        queries.keys[short], 2 * rules.n + known + 16, len(corpus), rules.seed + FILL_SALT
+    )
+    keys = corpus.document_keys[drawn]
+    for place, line in enumerate(short):
+        start, end = queries.known_offsets[line], queries.known_offsets[line + 1]
+        taken = set(queries.known_keys[start:end].tolist()) | {int(queries.keys[line])}
+        taken |= set(corpus.document_keys[rows[line][rows[line] != NO_ROW]].tolist())
+        for slot in np.flatnonzero(rows[line] == NO_ROW):
+            free = (
+                (row, key)
+                for row, key in zip(drawn[place].tolist(), keys[place].tolist(), strict=True)
+                if key not in taken and row not in queries.known_rows[start:end]
+            )
+            row, key = next(free, (NO_ROW, 0))
+            rows[line, slot] = row
+            taken.add(key)
+    return rows
+
+
+def _promoted(candidates: Candidates, promoted: NDArray[np.int64]) -> pa.ListArray:
+    """Return the promoted rows as lists, one a query."""
+    order = np.argsort(promoted[:, 0], kind="stable")
+    lines, slots = promoted[order].T
+    counts = np.bincount(lines, minlength=candidates.shape[0])
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return list_array(offsets, pa.array(candidates.rows[lines, slots].astype(np.int32)))
+
+
+def _trace(trace: NDArray[np.int32], names: list[str]) -> pa.ListArray:
+    """Return the trace as lists of {stage, slots}."""
+    batch, width = trace.shape
+    codes = pa.array(np.tile(np.arange(width, dtype=np.int32), batch))
+    stages = pa.DictionaryArray.from_arrays(codes, pa.array(names)).cast(pa.string())
+    pairs = pa.StructArray.from_arrays([stages, pa.array(trace.ravel())], ["stage", "slots"])
+    offsets = (np.arange(batch + 1) * width).astype(np.int32)
+    return list_array(offsets, pairs)
+
+
+class WriteStage(_Step):
+    """Turns decisions into the columns of an output format.
+
+    Args:
+        reader: reads the batches.
+        form: the output format.
+        n: negatives for each query.
+        underfilled: ``drop`` leaves rows out that have fewer.
+        kept: other columns of the input that stand beside.
+        order: all columns of the output, in order.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        form: OutputFormat,
+        n: int,
+        underfilled: str,
+        kept: tuple[str, ...],
+        order: tuple[str, ...],
+    ) -> None:
+        """Keep the recipe."""
+        super().__init__()
+        self._reader, self._form, self._n = replace(reader, known=None), form.name, n
+        self._underfilled, self._kept, self._order = underfilled, kept, order
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return the batch in its output format."""
+        from hf_hardneg.formats.output import OUTPUT_FORMATS
+
+        form = OUTPUT_FORMATS[self._form]
+        offsets, values = flat_list(table[ROWS])
+        if self._underfilled == "drop" or form.needs_full_rows:
+            full = np.flatnonzero(np.diff(offsets) == self._n)
+            table = table.take(pa.array(full))
+            offsets, values = flat_list(table[ROWS])
+        rows = padded(offsets, values.to_numpy().astype(np.int64), self._n, NO_ROW)
+        _, scores = flat_list(table[SCORES])
+        floats = padded(offsets, scores.to_numpy(zero_copy_only=False), self._n, np.float32(np.nan))
+        queries = self._reader.queries(table)
+        chosen = Chosen(queries, rows, floats, self._reader.corpus)
+        columns, lines = form.columns(chosen)
+        beside = table if lines is None else table.take(pa.array(lines))
+        out = {name: beside[name] for name in self._kept}
+        out.update(columns)
+        if PROMOTED_ROWS in beside.column_names and form.keeps_columns:
+            place, promoted = flat_list(beside[PROMOTED_ROWS])
+            ids = self._reader.corpus.id_array(promoted.to_numpy().astype(np.int64))
+            out["promoted_ids"] = list_array(place.astype(np.int32), ids)
+        return pa.table({name: out[name] for name in self._order})
