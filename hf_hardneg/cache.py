@@ -113,9 +113,8 @@ def published_folder(final: Path, build: Callable[[Path], Any]) -> Path:
     """
     if (final / DONE).exists():
         return final
-    with staging_folder(final.parent, final.name) as staging:
-        with FileLock(str(final) + ".lock"):
-            if not (final / DONE).exists():
-                build(staging)
-                publish(staging, final)
+    with staging_folder(final.parent, final.name) as staging, FileLock(str(final) + ".lock"):
+        if not (final / DONE).exists():
+            build(staging)
+            publish(staging, final)
     return final

@@ -34,8 +34,8 @@ class QueryColumns:
 class RawBatch:
     """A batch as the user gave it: texts and ids, one list of positives a row.
 
-    ``query_ids`` is empty where there is no such column. ``positives`` and ``positive_ids`` are ``None`` where there is no such column; one of the two
-    is always there.
+    ``query_ids`` is empty where there is no such column. ``positives`` and ``positive_ids`` are
+    ``None`` where there is no such column; one of the two is always there.
     """
 
     queries: list[str]
@@ -169,8 +169,8 @@ def read_batch(
         ]
     if texts and ids:
         _same_lengths(texts, ids, columns, first_row)
-    name = columns.query_id
-    query_ids = [str(value) for value in _values(batch, name)] if name else []
+    identity = columns.query_id
+    query_ids = [str(value) for value in _values(batch, identity)] if identity else []
     return RawBatch(queries, query_ids, texts, ids)
 
 

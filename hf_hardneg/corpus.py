@@ -194,7 +194,7 @@ def _look_up(
     """Binary search of many keys at once; the leftmost match wins, -1 where there is none."""
     low = np.zeros(len(keys), dtype=np.int64)
     high = np.full(len(keys), len(ordered), dtype=np.int64)
-    for _ in range(int(len(ordered)).bit_length()):
+    for _ in range(len(ordered).bit_length()):
         middle = (low + high) // 2
         open_ = low < high
         below = open_ & (ordered[np.minimum(middle, len(ordered) - 1)] < keys)
@@ -313,8 +313,7 @@ def _write(source: Any, columns: DocumentColumns, folder: Path) -> str:  # noqa:
             "any filter that was applied."
         )
     _write_orders(folder, np.concatenate(id_keys), np.concatenate(keys))
-    fingerprint = content_hash(LAYOUT, id_hash.hexdigest(), text_hash.hexdigest())
-    return fingerprint
+    return content_hash(LAYOUT, id_hash.hexdigest(), text_hash.hexdigest())
 
 
 def _write_orders(folder: Path, id_keys: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:

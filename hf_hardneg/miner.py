@@ -305,7 +305,10 @@ class OfflineMiner:
 
         Args:
             pool: what :meth:`retrieve` returned, perhaps saved and loaded again.
-            output_format, keep_columns, num_proc, resume: as :meth:`mine`.
+            output_format: as :meth:`mine`.
+            keep_columns: as :meth:`mine`.
+            num_proc: worker processes; no influence on the result.
+            resume: use the finished parts of an interrupted run.
 
         Raises:
             PoolError: the pool was made on another corpus, or lacks a column.
@@ -341,7 +344,7 @@ class OfflineMiner:
     @overload
     def __call__(self, batch: pa.Table) -> pa.Table: ...
     @overload
-    def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]: ...
+    def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]: ...  # type: ignore[overload-cannot-match]
     def __call__(
         self, batch: pa.Table | Mapping[str, list[Any]]
     ) -> pa.Table | dict[str, list[Any]]:

@@ -72,7 +72,7 @@ def _folder_fingerprint(folder: Path) -> str:
 
 def _hub_fingerprint(name: str, revision: str | None) -> str:
     """Return the commit that a Hub model's revision stands for now."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     try:
         path = Path(str(cached_file(name, "config.json", revision=revision)))

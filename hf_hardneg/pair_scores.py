@@ -56,8 +56,8 @@ class PairScores:
             place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
             known = self._keys[place] == keys
             scores[known] = self._scores[place[known]]
-        for place in np.flatnonzero(np.isnan(scores)):
-            scores[place] = self._recent.get(int(keys[place]), np.nan)
+        for unknown in np.flatnonzero(np.isnan(scores)):
+            scores[unknown] = self._recent.get(int(keys[unknown]), np.nan)
         return scores
 
     def add(self, keys: NDArray[np.uint64], scores: NDArray[np.float32]) -> None:

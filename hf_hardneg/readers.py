@@ -69,10 +69,12 @@ def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     delimiter = DELIMITERS[suffix]
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     csv.field_size_limit(2**31 - 1)
     with open_text(path) as lines:
-        reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
+        if delimiter == "\t":
+            reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        else:
+            reader = csv.reader(lines, delimiter=delimiter)
         header = next(reader, None)
         if header is None:
             raise FormatError(f"{path} is empty; expected a header line and documents.")
@@ -88,6 +90,7 @@ def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def arrow_records(batches: Iterable[pa.RecordBatch]) -> Iterator[Record]:
+    """Yield the rows of Arrow batches as dicts."""
     for batch in batches:
         yield from batch.to_pylist()
 

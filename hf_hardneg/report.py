@@ -262,7 +262,8 @@ def _totals(mined: Dataset) -> _Totals:
 
 
 def _floats(values: pa.Array) -> NDArray[np.float32]:
-    return values.to_numpy(zero_copy_only=False).astype(np.float32)
+    floats: NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32)
+    return floats
 
 
 def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
@@ -304,10 +305,15 @@ def report_of(
     Args:
         mined: has the columns ``hard_negative_trace``, ``hard_negative_scores`` and
             ``hard_negative_positive_scores``.
-        strategy, num_negatives, seed: as mined.
-        rows_in, rows_out: default: the rows of ``mined``.
+        strategy: the strategy string it was mined with.
+        num_negatives: negatives asked for.
+        seed: the seed.
+        rows_in: rows of the input; default: the rows of ``mined``.
+        rows_out: rows of the output; default: the rows of ``mined``.
         rows_dropped: rows that are not in the output.
-        seconds, corpus, notes: taken over.
+        seconds: by stage.
+        corpus: what to say of the corpus.
+        notes: what a reader should know.
 
     Raises:
         ColumnError: the columns are not there.

@@ -88,5 +88,5 @@ class Veto(Stage, ABC):
             Shape (asked,).
         """
 
-    def prepare(self) -> None:  # noqa: B027  (most vetoes have nothing to prepare)
+    def prepare(self) -> None:
         """Check before the work starts that the veto can be asked: its model opens, and so on."""

@@ -165,7 +165,7 @@ class CrossEncoderDenoiser(Veto):
         corpus: Corpus,
     ) -> NDArray[np.int8]:
         """Score the asked candidates and compare with the thresholds; see :class:`Veto`."""
-        texts = [queries.texts[line] for line in lines]
+        texts = [queries.texts[int(line)] for line in lines]
         scores = self.score(texts, corpus.texts(candidates.rows[lines, slots]))
         if self.positive_margin is None:
             limit = np.full(len(lines), self.threshold)
@@ -186,7 +186,7 @@ class CrossEncoderDenoiser(Veto):
         ]
         owner = np.repeat(asked, queries.positives_per_query[asked])
         texts = positive_texts(queries, places, corpus)
-        scores = self.score([queries.texts[line] for line in owner], texts)
+        scores = self.score([queries.texts[int(line)] for line in owner], texts)
         lowest = np.full(len(queries), np.inf)
         np.minimum.at(lowest, owner, scores.astype(np.float64))
         return lowest[lines]

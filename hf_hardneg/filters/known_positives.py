@@ -56,7 +56,8 @@ class QueryText(Filter):
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
         """Keep what is neither the query nor empty."""
         keys = candidates.document_keys
-        return (keys != queries.keys[:, None]) & (keys != EMPTY_TEXT_KEY)
+        kept: NDArray[np.bool_] = (keys != queries.keys[:, None]) & (keys != EMPTY_TEXT_KEY)
+        return kept
 
 
 ALWAYS_ON: tuple[Filter, ...] = (KnownPositiveIds(), KnownPositiveTexts(), QueryText())

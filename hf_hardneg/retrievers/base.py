@@ -58,7 +58,7 @@ class Retriever(Stage, ABC):
             hits: what :meth:`search` returned, where many positives are found already.
         """
 
-    def prepare(self) -> None:  # noqa: B027  (most retrievers have nothing to prepare)
+    def prepare(self) -> None:
         """Build what is needed on disk before workers are started."""
 
     def retrieve(self, queries: Queries) -> Candidates:

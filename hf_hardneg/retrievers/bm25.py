@@ -150,5 +150,5 @@ class BM25Retriever(Retriever):
             if row != NO_ROW:
                 scores[place] = index.score_row(words, row)
             else:
-                scores[place] = index.score_text(words, queries.positive_texts[place])
+                scores[place] = index.score_text(words, queries.positive_texts[int(place)])
         return scores
