@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_hardneg.errors import ColumnError, QueryError, did_you_mean, listing
 
@@ -88,6 +89,25 @@ def find_columns(names: Sequence[str], asked: QueryColumns) -> QueryColumns:
     return QueryColumns(query, positive, ids, _find(names, asked.query_id, QUERY_ID_NAMES, "id"))
 
 
+def _all_texts(column: Any) -> bool:  # noqa: ANN401
+    """Whether an Arrow column holds texts, or lists of them, without a gap or an empty one.
+
+    Such a column needs no look at each value in Python, which is most of the time of reading it.
+    """
+    if not isinstance(column, pa.ChunkedArray | pa.Array) or column.null_count:
+        return False
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        if not pc.all(pc.greater(pc.list_value_length(column), 0)).as_py():
+            return False
+        column = pc.list_flatten(column)
+        kind = column.type
+    if column.null_count or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return False
+    length = pc.binary_length(pc.utf8_trim_whitespace(column))
+    return bool(pc.all(pc.greater(length, 0)).as_py())
+
+
 def _values(batch: pa.Table | Mapping[str, Any], name: str) -> list[Any]:
     column = batch[name]
     if isinstance(column, pa.ChunkedArray | pa.Array):
@@ -151,27 +171,30 @@ def read_batch(
         QueryError: a query or a positive is missing, empty, or not text.
     """
     query = columns.query or ""
-    queries = [
-        _query_text(value, query, row, first_row) for row, value in enumerate(_values(batch, query))
-    ]
-    texts = ids = None
-    if columns.positive:
-        name = columns.positive
-        texts = [
-            _positive_list(value, name, row, first_row, ids=False)
-            for row, value in enumerate(_values(batch, name))
-        ]
-    if columns.positive_ids:
-        name = columns.positive_ids
-        ids = [
-            _positive_list(value, name, row, first_row, ids=True)
-            for row, value in enumerate(_values(batch, name))
-        ]
+    queries = _values(batch, query)
+    if not _all_texts(batch[query]):
+        queries = [_query_text(value, query, row, first_row) for row, value in enumerate(queries)]
+    texts = _positive_lists(batch, columns.positive, first_row, ids=False)
+    ids = _positive_lists(batch, columns.positive_ids, first_row, ids=True)
     if texts and ids:
         _same_lengths(texts, ids, columns, first_row)
     identity = columns.query_id
     query_ids = [str(value) for value in _values(batch, identity)] if identity else []
     return RawBatch(queries, query_ids, texts, ids)
+
+
+def _positive_lists(
+    batch: pa.Table | Mapping[str, Any], name: str | None, first_row: int | None, *, ids: bool
+) -> list[list[str]] | None:
+    """Return the positives of every row as lists, ``None`` where there is no such column."""
+    if name is None:
+        return None
+    values = _values(batch, name)
+    if not _all_texts(batch[name]):
+        return [
+            _positive_list(value, name, row, first_row, ids=ids) for row, value in enumerate(values)
+        ]
+    return values if values and isinstance(values[0], list) else [[value] for value in values]
 
 
 def _same_lengths(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,10 +14,11 @@ from datasets.fingerprint import Hasher
 
 from hf_hardneg.cache import content_hash, explain_os_error
 
-__all__ = ["BatchStage", "map_in_parts"]
+__all__ = ["BatchStage", "Step", "map_steps"]
 
-PART_ROWS = 50_000
+PART_ROWS = 20_000
 MAPPING_VERSION = 1
+DONE = "complete"
 
 
 class BatchStage(Protocol):
@@ -26,71 +29,124 @@ class BatchStage(Protocol):
         ...
 
 
-def map_in_parts(
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One map of a chain.
+
+    Attributes:
+        stage: Arrow table in, Arrow table out.
+        features: columns of the output.
+        title: shown on the progress bar.
+        batch_size: rows in a call of the stage; no influence on the result.
+        wanted: whether the caller wants the result. The parts of the others are closed as soon
+            as the next step has read them, so that they take no memory.
+    """
+
+    stage: BatchStage
+    features: Features
+    title: str
+    batch_size: int
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Where a step keeps its parts, and the key of its result."""
+
+    key: str
+    folder: Path
+
+
+def map_steps(
     rows: Dataset,
-    stage: BatchStage,
-    features: Features,
+    steps: Sequence[Step],
     *,
     home: Path,
-    title: str,
-    batch_size: int,
     num_proc: int | None,
     resume: bool,
     part_rows: int = PART_ROWS,
-) -> Dataset:
-    """Map ``stage`` over ``rows`` in parts, each kept on disk as soon as it is done.
+) -> list[Dataset]:
+    """Map a chain of steps over ``rows``, part by part, each part kept on disk when it is done.
 
-    A finished map is found again by its key, a hash of the rows and the stage. With ``resume``
-    the finished parts of an interrupted map are used; without it they are made anew.
+    A step's result has a key, a hash of the rows, the steps before it and its own recipe; it is
+    the fingerprint of the result, and finished parts are found again by it.
 
     Args:
         rows: the input.
-        stage: Arrow table in, Arrow table out.
-        features: of the output.
+        steps: the chain.
         home: folder of all maps.
-        title: shown on the progress bar.
-        batch_size: rows in a call of the stage; no influence on the result.
-        num_proc: worker processes, as in ``Dataset.map``.
-        resume: use the finished parts of an interrupted map.
-        part_rows: rows in a part; what a kill can lose.
+        num_proc: worker processes, as in ``Dataset.map``; no influence on the result.
+        resume: use the finished parts of an interrupted run; without it they are made anew.
+        part_rows: rows in a part for each process; what a kill can lose.
+
+    Returns:
+        The results of the steps that are wanted, in their order.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
     """
-    key = content_hash(MAPPING_VERSION, rows._fingerprint, Hasher.hash(stage), part_rows)
-    folder, done = home / key, home / key / "complete"
-    if folder.exists() and not done.exists() and not resume:
-        shutil.rmtree(folder, ignore_errors=True)
+    size = part_rows * max(num_proc or 1, 1)
+    kept = _places(rows, steps, home, size, resume=resume)
+    starts = range(0, max(len(rows), 1), size)
     table = rows.with_format("arrow")
-    starts = range(0, max(len(rows), 1), part_rows)
-    parts = []
+    parts: list[list[Dataset]] = [[] for _ in steps]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for number, start in enumerate(starts):
-            part = table.select(range(start, min(start + part_rows, len(rows))))
-            label = title if len(starts) == 1 else f"{title} ({number + 1} of {len(starts)})"
-            parts.append(
-                part.map(
-                    stage,
-                    batched=True,
-                    batch_size=batch_size,
-                    features=features,
-                    remove_columns=rows.column_names,
-                    cache_file_name=str(folder / f"part-{number:05d}.arrow"),
-                    load_from_cache_file=True,
-                    new_fingerprint=f"{key}-{number}",
-                    num_proc=_workers(num_proc, len(part)),
-                    desc=label,
-                )
-            )
-        done.touch()
+            part = table.select(range(start, min(start + size, len(rows))))
+            count = f" {number + 1}/{len(starts)}" if len(starts) > 1 else ""
+            for place, step in enumerate(steps):
+                part = _map_part(part, step, kept[place], number, count, num_proc)
+                if step.wanted:
+                    parts[place].append(part)
+        for entry in kept:
+            (entry.folder / DONE).touch()
     except OSError as error:
-        raise explain_os_error(error, folder) from error
+        raise explain_os_error(error, home) from error
+    return [
+        _whole(parts[place], kept[place].key) for place, step in enumerate(steps) if step.wanted
+    ]
+
+
+def _places(
+    rows: Dataset, steps: Sequence[Step], home: Path, size: int, *, resume: bool
+) -> list[_Kept]:
+    """Return where each step keeps its parts; unfinished ones go unless they are to be used."""
+    key = str(rows._fingerprint)
+    places = []
+    for step in steps:
+        key = content_hash(MAPPING_VERSION, key, Hasher.hash(step.stage))
+        folder = home / f"{key}-{size}"
+        if folder.exists() and not (folder / DONE).exists() and not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+        places.append(_Kept(key, folder))
+    return places
+
+
+def _map_part(
+    part: Dataset, step: Step, kept: _Kept, number: int, count: str, num_proc: int | None
+) -> Dataset:
+    workers = min(num_proc or 1, max(len(part), 1))
+    return part.map(
+        step.stage,
+        batched=True,
+        batch_size=step.batch_size,
+        features=step.features,
+        remove_columns=part.column_names,
+        cache_file_name=str(kept.folder / f"part-{number:05d}.arrow"),
+        load_from_cache_file=True,
+        new_fingerprint=f"{kept.key}-{number}",
+        num_proc=workers if workers > 1 else None,
+        desc=step.title + count,
+    )
+
+
+def _whole(parts: list[Dataset], key: str) -> Dataset:
+    """Join the parts under a fingerprint that does not depend on how they were cut."""
     whole = concatenate_datasets(parts) if len(parts) > 1 else parts[0]
     whole = whole.with_format(None)
-    # The formats of the parts make the fingerprint of their concatenation; the key says more.
     whole._fingerprint = key
     return whole
-
-
-def _workers(num_proc: int | None, rows: int) -> int | None:
-    """Return no more workers than rows, and none for a single one."""
-    workers = min(num_proc or 1, max(rows, 1))
-    return workers if workers > 1 else None

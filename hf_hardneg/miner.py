@@ -29,13 +29,13 @@ from hf_hardneg.errors import (
 )
 from hf_hardneg.filters import Filter, Veto
 from hf_hardneg.formats.output import OutputFormat, output_format
-from hf_hardneg.mapping import map_in_parts
+from hf_hardneg.mapping import Step, map_steps
 from hf_hardneg.pool import POOL_FEATURES, describe, description_of
 from hf_hardneg.positives import KnownPositives
 from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives
 from hf_hardneg.report import Report, report_of
 from hf_hardneg.retrievers import Retriever
-from hf_hardneg.samplers import Sampler
+from hf_hardneg.samplers import Sampler, TopSampler
 from hf_hardneg.selection import Rules
 from hf_hardneg.stages import (
     OWN_COLUMNS,
@@ -46,6 +46,7 @@ from hf_hardneg.stages import (
     DecideStage,
     Reader,
     RetrieveStage,
+    TimedStage,
     WriteStage,
     decision_features,
     promotes,
@@ -55,8 +56,9 @@ from hf_hardneg.strategy import Strategy, assemble, build, check
 __all__ = ["OfflineMiner"]
 
 RETRIEVE_BATCH = 2_000
-DECIDE_BATCH = 5_000
+DECIDE_BATCH = 2_000
 VETO_BATCH = 1_000
+WRITE_BATCH = 1_000
 CONSTRUCTOR = (
     "strategy", "corpus", "num_negatives", "seed", "filters", "sampler", "positives",
     "underfilled", "query_column", "positive_column", "positive_ids_column", "query_id_column",
@@ -437,9 +439,6 @@ class OfflineMiner:
             strategy.filters, strategy.vetoes, strategy.sampler, self.num_negatives, self.seed
         )
 
-    def _home(self) -> Any:  # noqa: ANN401
-        return cache_root(self.cache_dir) / "maps"
-
     def _mine_rows(
         self,
         rows: Dataset,
@@ -448,34 +447,48 @@ class OfflineMiner:
         num_proc: int | None,
         resume: bool,
     ) -> Dataset:
-        pool = self._retrieve(rows, num_proc, resume)
-        return self._select(pool, form, keep_columns, num_proc, resume)
+        if any(stage.needs_fit for stage in self._need_strategy().filters):
+            pool = self._retrieve(rows, num_proc, resume)
+            return self._select(pool, form, keep_columns, num_proc, resume)
+        before = self._retrieve_step(rows.features, wanted=False)
+        return self._decide(rows, [before], self._rules(), form, keep_columns, num_proc, resume)
+
+    def _retrieve_step(self, features: Features, *, wanted: bool) -> Step:
+        """Return the retrieving step, its index built."""
+        retriever = self._need_strategy().retriever
+        started = time.perf_counter()
+        retriever.prepare()
+        self._seconds[f"{retriever.name} index"] = time.perf_counter() - started
+        return Step(
+            RetrieveStage(self._reader(), retriever),
+            Features({**_without_own(features), **POOL_FEATURES}),
+            f"Retrieving, {retriever.name}",
+            RETRIEVE_BATCH,
+            wanted,
+        )
 
     def _retrieve(self, rows: Dataset, num_proc: int | None, resume: bool) -> Dataset:
-        strategy = self._need_strategy()
-        started = time.perf_counter()
-        strategy.retriever.prepare()
-        self._seconds[f"{strategy.retriever.name} index"] = time.perf_counter() - started
-        stage = RetrieveStage(self._reader(), strategy.retriever)
-        features = _without_own(rows.features)
-        pool = map_in_parts(
-            rows,
-            stage,
-            Features({**features, **POOL_FEATURES}),
-            home=self._home(),
-            title=f"Retrieving, {strategy.retriever.name}",
-            batch_size=RETRIEVE_BATCH,
-            num_proc=num_proc,
-            resume=resume,
-        )
-        self._seconds.update(stage.stopwatch.seconds)
+        retriever = self._need_strategy().retriever
+        step = self._retrieve_step(rows.features, wanted=True)
+        [pool] = self._run(rows, [step], num_proc, resume)
         note = {
             "kind": "pool",
-            "corpus": strategy.retriever.corpus.fingerprint,
-            "sources": [strategy.retriever.name],
-            "strategy": str(Strategy(strategy.retriever, (), (), strategy.sampler)),
+            "corpus": retriever.corpus.fingerprint,
+            "sources": [retriever.name],
+            "strategy": str(Strategy(retriever, (), (), TopSampler())),
         }
         return describe(pool, note)
+
+    def _run(
+        self, rows: Dataset, steps: Sequence[Step], num_proc: int | None, resume: bool
+    ) -> list[Dataset]:
+        """Run a chain of steps and take their times."""
+        home = cache_root(self.cache_dir) / "maps"
+        results = map_steps(rows, steps, home=home, num_proc=num_proc, resume=resume)
+        for step in steps:
+            if isinstance(step.stage, TimedStage):
+                self._seconds.update(step.stage.stopwatch.seconds)
+        return results
 
     def _check_pool(self, pool: Dataset) -> None:
         note = description_of(pool)
@@ -510,34 +523,37 @@ class OfflineMiner:
         resume: bool,
     ) -> Dataset:
         rules, strategy = self._fitted(pool)
+        self._strategy = strategy
+        return self._decide(pool, [], rules, form, keep_columns, num_proc, resume)
+
+    def _decide(
+        self,
+        rows: Dataset,
+        before: list[Step],
+        rules: Rules,
+        form: OutputFormat,
+        keep_columns: bool | Sequence[str] | None,
+        num_proc: int | None,
+        resume: bool,
+    ) -> Dataset:
+        """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""
+        strategy = self._need_strategy()
         policy = self._policy(form)
-        sources = tuple(description_of(pool).get("sources", [strategy.retriever.name]))
-        decide = DecideStage(self._reader(), rules, policy, sources)
-        features = {**_without_own(pool.features), **decision_features(rules, policy)}
-        decided = map_in_parts(
-            pool,
-            decide,
-            Features(features),
-            home=self._home(),
-            title="Selecting",
-            batch_size=VETO_BATCH if rules.vetoes else DECIDE_BATCH,
-            num_proc=num_proc,
-            resume=resume,
+        sources = tuple(description_of(rows).get("sources", [strategy.retriever.name]))
+        features = Features({**_without_own(rows.features), **decision_features(rules, policy)})
+        decide = Step(
+            DecideStage(self._reader(), rules, policy, sources),
+            features,
+            "Selecting",
+            VETO_BATCH if rules.vetoes else DECIDE_BATCH,
         )
-        write = self._write_stage(form, decided.column_names, keep_columns)
-        started = time.perf_counter()
-        mined = map_in_parts(
-            decided,
-            write,
-            self._output_features(form, decided.features, keep_columns),
-            home=self._home(),
-            title="Writing texts",
-            batch_size=DECIDE_BATCH,
-            num_proc=num_proc,
-            resume=resume,
+        write = Step(
+            self._write_stage(form, list(features), keep_columns),
+            self._output_features(form, features, keep_columns),
+            "Writing",
+            WRITE_BATCH,
         )
-        self._seconds.update(decide.stopwatch.seconds)
-        self._seconds["write"] = time.perf_counter() - started
+        decided, mined = self._run(rows, [*before, decide, write], num_proc, resume)
         report = self._report(decided, mined, str(strategy), policy, form)
         return describe(mined, {"kind": "mined", "report": report.to_dict()})
 

@@ -64,24 +64,27 @@ def _refuse_unknown(unknown: list[str], corpus: Corpus) -> None:
         )
 
 
-def to_queries(raw: RawBatch, corpus: Corpus, known: KnownPositives | None) -> Queries:
+def to_queries(
+    raw: RawBatch, corpus: Corpus, known: KnownPositives | None, *, keys: bool = True
+) -> Queries:
     """Resolve a batch against the corpus.
 
     Args:
         raw: queries and positives as the user gave them.
         corpus: the documents.
         known: the positives of all rows; without it each row knows only its own.
+        keys: whether the queries' keys are needed; writing texts does without.
 
     Raises:
         QueryError: a positive id that is not in the corpus.
     """
     positives = _positives(raw, corpus)
     _refuse_unknown(positives.unknown, corpus)
-    keys = text_keys(raw.queries)
+    query_keys = text_keys(raw.queries) if keys else np.zeros(len(raw), np.uint64)
     own = (positives.offsets, positives.rows, positives.keys)
-    known_offsets, known_rows, known_keys = own if known is None else known.of(keys)
+    known_offsets, known_rows, known_keys = own if known is None else known.of(query_keys)
     return Queries(
-        raw.queries, raw.query_ids, keys, positives.offsets, positives.rows, positives.texts,
+        raw.queries, raw.query_ids, query_keys, positives.offsets, positives.rows, positives.texts,
         known_offsets, known_rows, known_keys,
     )  # fmt: skip
 

@@ -26,8 +26,8 @@ from hf_hardneg.retrievers.random import random_rows
 from hf_hardneg.selection import Rules, chosen_rows, select, trace_names
 
 __all__ = [
-    "OWN_COLUMNS", "UNDERFILLED", "DecideStage", "Reader", "RetrieveStage", "WriteStage",
-    "decision_features",
+    "OWN_COLUMNS", "UNDERFILLED", "DecideStage", "Reader", "RetrieveStage", "TimedStage",
+    "WriteStage", "decision_features",
 ]  # fmt: skip
 
 UNDERFILLED = ("keep", "drop", "error", "fill")
@@ -71,10 +71,10 @@ class Reader:
     corpus: Corpus
     known: KnownPositives | None
 
-    def queries(self, table: pa.Table) -> Queries:
-        """Read and resolve one batch."""
+    def queries(self, table: pa.Table, *, keys: bool = True) -> Queries:
+        """Read and resolve one batch; without ``keys`` only what writing needs."""
         raw = read_batch(table, find_columns(table.column_names, self.columns))
-        return to_queries(raw, self.corpus, self.known)
+        return to_queries(raw, self.corpus, self.known, keys=keys)
 
 
 def without(table: pa.Table, names: frozenset[str]) -> pa.Table:
@@ -88,7 +88,7 @@ def _with_columns(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
     return table
 
 
-class _Step:
+class TimedStage:
     """A step that is pickled and hashed by its recipe; its stopwatch stays behind."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class _Step:
         self.stopwatch = Stopwatch()
 
 
-class RetrieveStage(_Step):
+class RetrieveStage(TimedStage):
     """Adds the pool columns.
 
     Args:
@@ -129,7 +129,7 @@ class RetrieveStage(_Step):
         return _with_columns(table, pool_columns(queries, candidates))
 
 
-class DecideStage(_Step):
+class DecideStage(TimedStage):
     """Replaces the pool columns by the chosen rows, their scores, and the trace.
 
     Args:
@@ -260,7 +260,7 @@ def _trace(trace: NDArray[np.int32], names: list[str]) -> pa.ListArray:
     return list_array(offsets, pairs)
 
 
-class WriteStage(_Step):
+class WriteStage(TimedStage):
     """Turns decisions into the columns of an output format.
 
     Args:
@@ -299,8 +299,7 @@ class WriteStage(_Step):
         rows = padded(offsets, values.to_numpy().astype(np.int64), self._n, NO_ROW)
         _, scores = flat_list(table[SCORES])
         floats = padded(offsets, scores.to_numpy(zero_copy_only=False), self._n, np.float32(np.nan))
-        queries = self._reader.queries(table)
-        chosen = Chosen(queries, rows, floats, self._reader.corpus)
+        chosen = Chosen(self._reader.queries(table, keys=False), rows, floats, self._reader.corpus)
         columns, lines = form.columns(chosen)
         beside = table if lines is None else table.take(pa.array(lines))
         out = {name: beside[name] for name in self._kept}

@@ -1,0 +1,185 @@
+"""Queries and judgements in BEIR layout, and judgements in TREC form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hf_hardneg.errors import FormatError, QueryError, did_you_mean, listing
+from hf_hardneg.readers import open_text, read_json_lines
+
+__all__ = ["default_split", "judged_queries", "queries_file", "read_qrels", "split_names"]
+
+TREC_FIELDS = 4
+BEIR_FIELDS = 3
+HEADER = "query-id\tcorpus-id\tscore"
+SPLIT_ORDER = ("train", "dev", "test")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(path: Path, number: int, query: str, document: str, grade: str) -> tuple[str, str, int]:
+    if not query or not document:
+        raise FormatError(f"{path}, line {number}: an id is empty; expected two ids and a score.")
+    try:
+        return query, document, int(float(grade))
+    except (ValueError, OverflowError) as error:
+        raise FormatError(
+            f"{path}, line {number}: the score is {grade!r}; expected a number."
+        ) from error
+
+
+def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield (query id, document id, grade) of a file of judgements.
+
+    Two forms are known: BEIR, three fields separated by tabs WITH a header line, and TREC,
+    ``qid 0 docid grade`` separated by white space. A file of three fields without a header is
+    refused: other readers take its first judgement for the header and lose it.
+
+    Raises:
+        FormatError: no header, or a line with another number of fields. Names the line.
+    """
+    with open_text(path) as lines:
+        form: int | None = None
+        for number, line in enumerate(lines, start=1):
+            text = line.rstrip("\r\n")
+            if not text.strip():
+                continue
+            fields = text.split("\t") if "\t" in text else text.split()
+            if form is None:
+                form = _form(path, number, fields)
+                if form == BEIR_FIELDS:
+                    continue
+            if len(fields) != form:
+                raise FormatError(
+                    f"{path}, line {number}: {len(fields)} fields; expected {form} as in the lines "
+                    "before."
+                )
+            query, document = fields[0], fields[form - 2]
+            yield _parse(path, number, query, document, fields[-1])
+        if form is None:
+            raise FormatError(f"{path} holds no judgements; expected a header and judgements.")
+
+
+def _form(path: Path, number: int, fields: list[str]) -> int:
+    """Return the number of fields of the file's form, judged by its first line."""
+    if len(fields) == TREC_FIELDS and _is_number(fields[-1]):
+        return TREC_FIELDS
+    if len(fields) != BEIR_FIELDS:
+        raise FormatError(
+            f"{path}, line {number}: {len(fields)} fields; expected three with a header "
+            f"({HEADER!r}, BEIR) or four (qid 0 docid grade, TREC)."
+        )
+    if _is_number(fields[-1]):
+        raise FormatError(
+            f"{path} has no header: its first line is a judgement, {' '.join(fields)!r}. Add the "
+            f"line {HEADER!r} at the top, so that no reader loses the first judgement."
+        )
+    return BEIR_FIELDS
+
+
+def queries_file(folder: Path) -> Path | None:
+    """Return the queries file of a folder in BEIR layout, or ``None``."""
+    paths = (folder / "queries.jsonl", folder / "queries.jsonl.gz")
+    return next((path for path in paths if path.exists()), None)
+
+
+def split_names(folder: Path) -> list[str]:
+    """Return the splits that a BEIR folder has judgements for."""
+    return sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
+
+
+def default_split(folder: Path, split: str | None = None) -> Path:
+    """Return the judgements of a split: the one asked for, else train, dev, or test.
+
+    Raises:
+        FormatError: the folder has no such split, or none at all.
+    """
+    names = split_names(folder)
+    if not names:
+        raise FormatError(
+            f"{folder} has no judgements: expected qrels/train.tsv or qrels/test.tsv. Name a file "
+            "of judgements with --qrels."
+        )
+    if split is None:
+        split = next((name for name in SPLIT_ORDER if name in names), names[0])
+    if split not in names:
+        raise FormatError(
+            f"{folder} has no judgements for the split {split!r}.{did_you_mean(split, names)} "
+            f"It has: {listing(names)}."
+        )
+    return folder / "qrels" / f"{split}.tsv"
+
+
+def _query_texts(path: Path) -> dict[str, str]:
+    """Read ``{"_id", "text"}`` lines; an id that stands twice is refused."""
+    texts: dict[str, str] = {}
+    for number, record in enumerate(read_json_lines(path), start=1):
+        identity = record.get("_id", record.get("query_id", record.get("id")))
+        text = record.get("text", record.get("query"))
+        if identity is None or not isinstance(text, str):
+            raise FormatError(
+                f"{path}, query {number}: expected the fields _id and text, found "
+                f"{listing(record)}."
+            )
+        if str(identity) in texts:
+            raise FormatError(f"{path}, query {number}: the id {identity!r} stands twice.")
+        texts[str(identity)] = text
+    return texts
+
+
+def judged_queries(queries: Path, qrels: Path) -> tuple[dict[str, list[object]], list[str]]:
+    """Join queries with their positives, the documents with a grade above 0.
+
+    Args:
+        queries: a JSONL file of queries.
+        qrels: a file of judgements.
+
+    Returns:
+        Columns ``query_id``, ``query`` and ``positive_ids``, in the order of the queries file;
+        and notes that count what was left out.
+
+    Raises:
+        QueryError: a judged query is not in the queries file, or no query has a positive.
+    """
+    texts = _query_texts(queries)
+    positives: dict[str, list[str]] = {}
+    missing: dict[str, None] = {}
+    not_relevant = 0
+    for query, document, grade in read_qrels(qrels):
+        if query not in texts:
+            missing[query] = None
+        elif grade > 0:
+            positives.setdefault(query, []).append(document)
+        else:
+            not_relevant += 1
+    if missing:
+        raise QueryError(
+            f"{qrels} judges {len(missing)} queries that are not in {queries}, for example "
+            f"{listing(map(repr, missing), limit=3)}. Give the queries that were judged."
+        )
+    if not positives:
+        raise QueryError(
+            f"{qrels} has no judgement above 0, so no query has a positive. Expected at least one."
+        )
+    ids = [query for query in texts if query in positives]
+    notes = []
+    if len(ids) < len(texts):
+        notes.append(
+            f"{len(texts) - len(ids):,} of {len(texts):,} queries have no positive in {qrels.name} "
+            "and were left out."
+        )
+    if not_relevant:
+        notes.append(f"{not_relevant:,} judgements of score 0 or below are no positives.")
+    columns: dict[str, list[object]] = {
+        "query_id": list(ids),
+        "query": [texts[query] for query in ids],
+        "positive_ids": [list(dict.fromkeys(positives[query])) for query in ids],
+    }
+    return columns, notes
