@@ -31,7 +31,7 @@ def padded(
     """Return ragged values as an array of shape (lines, width), filled up with ``empty``."""
     lengths = np.diff(offsets)
     if len(lengths) and (lengths == width).all():
-        return values.reshape(-1, width)
+        return values.reshape(len(lengths), width)
     out = np.full((len(lengths), width), empty, dtype=values.dtype)
     out[np.arange(width) < lengths[:, None]] = values
     return out

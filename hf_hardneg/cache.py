@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import shutil
@@ -57,8 +58,11 @@ def content_hash(*parts: object) -> str:
 
 def explain_os_error(error: OSError, path: Path) -> OutputError:
     """Turn an error of the operating system into ours, with what to do about it."""
-    if error.errno == errno.ENOSPC:
-        advice = "The disk is full: free some space or choose another folder, then run again."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = (
+            "The disk, or your share of it, is full: free some space or choose another folder, "
+            "then run again."
+        )
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         advice = "The folder cannot be written: choose another with --output or --cache-dir."
     else:
@@ -68,23 +72,29 @@ def explain_os_error(error: OSError, path: Path) -> OutputError:
 
 
 @contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of the operating system into ours."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise explain_os_error(error, path) from error
+
+
+@contextmanager
 def staging_folder(parent: Path, name: str = "staging") -> Iterator[Path]:
     """Give a fresh hidden folder in ``parent``; whatever is left of it afterwards is removed.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
-    staging: Path | None = None
-    try:
+    with _explained(parent / name):
         parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
-        yield staging
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise explain_os_error(error, parent / name) from error
-    finally:
-        if staging is not None:
+        try:
+            yield staging
+        finally:
             shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -113,8 +123,18 @@ def published_folder(final: Path, build: Callable[[Path], Any]) -> Path:
     """
     if (final / DONE).exists():
         return final
-    with staging_folder(final.parent, final.name) as staging, FileLock(str(final) + ".lock"):
-        if not (final / DONE).exists():
-            build(staging)
-            publish(staging, final)
+    with _explained(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(final) + ".lock"):
+            if not (final / DONE).exists():
+                _sweep(final)
+                with staging_folder(final.parent, final.name) as staging:
+                    build(staging)
+                    publish(staging, final)
     return final
+
+
+def _sweep(final: Path) -> None:
+    """Remove what killed builders of ``final`` left; whoever calls holds the lock."""
+    for left in final.parent.glob(f".{glob.escape(final.name)}.????????"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -125,7 +125,7 @@ def order_by_score(
     one 64-bit integer, so that a line is sorted by one fast integer sort.
 
     Args:
-        rows: shape (batch, k), each below 2**32, or -1 for an empty slot (sorted to the end).
+        rows: shape (batch, k), each below 2**32 - 1, or -1 for an empty slot (sorted to the end).
         scores: float32, shape (batch, k), without ``nan``.
 
     Returns:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -48,16 +49,27 @@ class RawBatch:
         return len(self.queries)
 
 
-def _find(names: Sequence[str], asked: str | None, usual: tuple[str, ...], what: str) -> str | None:
-    """Return the column that was asked for, or the first usual name that is there."""
+def _find(
+    names: Sequence[str],
+    asked: str | None,
+    usual: tuple[str, ...],
+    what: str,
+    taken: Collection[str | None] = (),
+) -> str | None:
+    """Return the column that was asked for, or the first usual name that is there and free."""
     if asked is None:
-        return next((name for name in usual if name in names), None)
+        return next((name for name in usual if name in names and name not in taken), None)
     if asked not in names:
         raise ColumnError(
             f"the data has no column {asked!r} ({what}).{did_you_mean(asked, names)} "
             f"Its columns are: {listing(names)}."
         )
     return asked
+
+
+def _near(names: Sequence[str], usual: Sequence[str]) -> str:
+    """Return a hint at the first column that looks like a misspelt usual name."""
+    return next((hint for name in names if (hint := did_you_mean(name, usual))), "")
 
 
 def find_columns(names: Sequence[str], asked: QueryColumns) -> QueryColumns:
@@ -68,13 +80,14 @@ def find_columns(names: Sequence[str], asked: QueryColumns) -> QueryColumns:
     """
     query = _find(names, asked.query, QUERY_NAMES, "query_column")
     if query is None:
-        near = next((hint for name in names if (hint := did_you_mean(name, QUERY_NAMES))), "")
         raise ColumnError(
             f"no query column found: expected one of {listing(QUERY_NAMES)}, found "
-            f"{listing(names)}.{near} Name it with query_column=..."
+            f"{listing(names)}.{_near(names, QUERY_NAMES)} Name it with query_column=..."
         )
-    positive = _find(names, asked.positive, POSITIVE_NAMES, "positive_column")
-    ids = _find(names, asked.positive_ids, POSITIVE_ID_NAMES, "positive_ids_column")
+    # A column that has a meaning already is not found by its usual name for another one.
+    taken = {query, asked.positive, asked.positive_ids, asked.query_id}
+    positive = _find(names, asked.positive, POSITIVE_NAMES, "positive_column", taken)
+    ids = _find(names, asked.positive_ids, POSITIVE_ID_NAMES, "positive_ids_column", taken)
     # Whoever names one of the two columns means that one alone.
     if asked.positive_ids is not None and asked.positive is None:
         positive = None
@@ -83,10 +96,12 @@ def find_columns(names: Sequence[str], asked: QueryColumns) -> QueryColumns:
     if positive is None and ids is None:
         raise ColumnError(
             f"no positive column found: expected one of {listing(POSITIVE_NAMES)} (texts) or "
-            f"{listing(POSITIVE_ID_NAMES)} (ids of documents), found {listing(names)}. "
+            f"{listing(POSITIVE_ID_NAMES)} (ids of documents), found {listing(names)}."
+            f"{_near([name for name in names if name != query], POSITIVE_NAMES)} "
             "Name it with positive_column=... or positive_ids_column=..."
         )
-    return QueryColumns(query, positive, ids, _find(names, asked.query_id, QUERY_ID_NAMES, "id"))
+    query_id = _find(names, asked.query_id, QUERY_ID_NAMES, "query_id_column", taken)
+    return QueryColumns(query, positive, ids, query_id)
 
 
 def _all_texts(column: Any) -> bool:  # noqa: ANN401
@@ -133,10 +148,21 @@ def _query_text(value: object, name: str, row: int, first_row: int | None) -> st
     )
 
 
+def _query_id(value: object, name: str, row: int, first_row: int | None) -> str:
+    if value is None or value == "":
+        raise QueryError(
+            f"{_where(name, row, first_row)}: the query's id is {value!r}; expected text or a "
+            "number. Drop such rows first, or name another column with query_id_column."
+        )
+    return str(value)
+
+
 def _positive_list(
     value: object, name: str, row: int, first_row: int | None, *, ids: bool
 ) -> list[str]:
     """Return one row's positives as a list, whether given as one value or as a list."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     items = value if isinstance(value, list | tuple) else [value]
     if not items or value is None:
         raise QueryError(
@@ -145,7 +171,7 @@ def _positive_list(
         )
     result: list[str] = []
     for item in items:
-        if ids and isinstance(item, int) and not isinstance(item, bool):
+        if ids and isinstance(item, int | np.integer) and not isinstance(item, bool):
             item = str(item)
         if not isinstance(item, str) or not item.strip():
             wanted = "ids (text or whole numbers)" if ids else "texts that are not empty"
@@ -179,7 +205,10 @@ def read_batch(
     if texts and ids:
         _same_lengths(texts, ids, columns, first_row)
     identity = columns.query_id
-    query_ids = [str(value) for value in _values(batch, identity)] if identity else []
+    query_ids = [
+        _query_id(value, str(identity), row, first_row)
+        for row, value in enumerate(_values(batch, identity) if identity else [])
+    ]
     return RawBatch(queries, query_ids, texts, ids)
 
 

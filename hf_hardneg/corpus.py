@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -85,8 +86,15 @@ class Corpus:
             connection: a database URI or connection, as ``Dataset.from_sql`` takes it.
             options: as the constructor.
         """
-        rows = Dataset.from_sql(sql, connection)
-        return cls(rows, **options)
+        # ``datasets`` keeps what a query once gave under the text of the query, or under the
+        # address of the connection; the database may have changed since.
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                rows = Dataset.from_sql(sql, connection, cache_dir=scratch)
+            except Exception as error:  # each database client has failures of its own
+                reason = error.__cause__ or error
+                raise CorpusError(f"the query {sql!r} gave no corpus: {reason}") from error
+            return cls(rows.to_iterable_dataset(), **options)
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -153,9 +161,15 @@ class Corpus:
         ids: list[str] = self._take("id", rows).to_pylist()
         return ids
 
+    @cached_property
+    def _chunk_starts(self) -> NDArray[np.int64]:
+        lengths = [len(chunk) for chunk in self._table["id"].chunks]
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[:-1], dtype=np.int64)])
+
     def _take(self, column: str, rows: ArrayLike) -> pa.Array:
-        taken = self._table[column].take(pa.array(np.asarray(rows, dtype=np.int64)))
-        return pc.cast(taken.combine_chunks(), pa.string())
+        chunks = self._table[column].chunks
+        taken = _take_rows(chunks, self._chunk_starts, np.asarray(rows, dtype=np.int64))
+        return pc.cast(taken, pa.string())
 
     def iter_texts(self) -> Iterator[str]:
         """Yield all texts in order, one chunk in memory at a time."""
@@ -171,6 +185,21 @@ class Corpus:
         """Return the first row whose normalised text has each key, -1 where there is none."""
         order = self._text_order
         return _look_up(keys, _Indirect(self.document_keys, order), order)
+
+
+def _take_rows(
+    chunks: list[pa.Array], starts: NDArray[np.int64], rows: NDArray[np.int64]
+) -> pa.Array:
+    """Return the values at ``rows``, chunk by chunk: Arrow would copy all chunks into one."""
+    if len(chunks) == 1:
+        return chunks[0].take(pa.array(rows))
+    owners = np.searchsorted(starts, rows, side="right") - 1
+    order = np.argsort(owners, kind="stable")
+    places = rows - starts[owners]
+    parts = [chunks[owner].take(pa.array(places[owners == owner])) for owner in np.unique(owners)]
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return pa.concat_arrays(parts or [chunks[0].slice(0, 0)]).take(pa.array(back))
 
 
 class _Indirect:
@@ -213,10 +242,9 @@ def _stored(source: Any, columns: DocumentColumns, home: Path) -> Path:  # noqa:
             return folder
     folder = _store(source, columns, home)
     if memo is not None:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        note = memo.with_suffix(f".{os.getpid()}")
-        note.write_text(folder.name)
-        note.replace(memo)
+        with staging_folder(memo.parent, memo.name) as staging:
+            (staging / "note").write_text(folder.name)
+            (staging / "note").replace(memo)
     return folder
 
 
@@ -230,7 +258,8 @@ def _memo_file(source: Any, columns: DocumentColumns, home: Path) -> Path | None
             return None
         stats = [file.stat() for file in files]
         identity = [
-            [str(file.resolve()), stat.st_size, stat.st_mtime_ns]
+            # A copy that keeps the time of the original changes the time of the last change.
+            [str(file.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
             for file, stat in zip(files, stats, strict=True)
         ]
     names = [columns.id, columns.text, columns.title]
@@ -281,13 +310,23 @@ def _chunks(batches: Iterator[Batch]) -> Iterator[Batch]:
         yield ids, texts
 
 
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _record_batch(ids: list[str], texts: list[str]) -> pa.RecordBatch:
     try:
         arrays = [pa.array(ids, pa.large_string()), pa.array(texts, pa.large_string())]
     except (UnicodeEncodeError, pa.ArrowInvalid) as error:
+        name = next(
+            identity
+            for identity, text in zip(ids, texts, strict=True)
+            if not (_is_unicode(identity) and _is_unicode(text))
+        )
         raise CorpusError(
-            f"a document's text cannot be written as UTF-8 ({error}): it holds half of a "
-            "surrogate pair. Clean it, for example with text.encode('utf-8', 'replace').decode()."
+            f"the document {name!r} cannot be written as UTF-8 ({error}): its id or text holds "
+            "half of a surrogate pair. Clean it, for example with "
+            "text.encode('utf-8', 'replace').decode()."
         ) from error
     return pa.record_batch(arrays, schema=SCHEMA)
 
@@ -340,8 +379,9 @@ def _refuse_duplicates(folder: Path, order: NDArray[np.int64], ordered: NDArray[
         pairs = [(int(order[place]), int(order[place + 1])) for place in places]
         twice = [(ids[a].as_py(), a, b) for a, b in pairs if ids[a].as_py() == ids[b].as_py()]
     if twice:
+        names = len({name for name, _, _ in twice})
         shown = listing((f"{name!r} (documents {a} and {b})" for name, a, b in twice), limit=3)
         raise CorpusError(
-            f"{len(twice)} ids stand more than once in the corpus: {shown}. Every document needs "
+            f"{names} ids stand more than once in the corpus: {shown}. Every document needs "
             "an id of its own: drop the duplicates, or leave the id column out."
         )

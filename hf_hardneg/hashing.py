@@ -93,8 +93,8 @@ def uniform_noise(seed: int, query_keys: Keys, document_keys: Keys) -> NDArray[n
         Array of shape (batch, k).
     """
     bits = mix(seed, query_keys[:, None], document_keys)
-    # 53 bits is what a double holds; the half keeps 0 and 1 out.
-    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    # 52 bits and a half are what a double holds exactly; the half keeps 0 and 1 out.
+    return ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def gumbel_noise(seed: int, query_keys: Keys, document_keys: Keys) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast, overload
 
 import pyarrow as pa
@@ -33,7 +34,7 @@ from hf_hardneg.mapping import Step, map_steps
 from hf_hardneg.pool import POOL_FEATURES, describe, description_of
 from hf_hardneg.positives import KnownPositives
 from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives
-from hf_hardneg.report import Report, report_of
+from hf_hardneg.report import Report, pool_positive_scores, report_of
 from hf_hardneg.retrievers import Retriever
 from hf_hardneg.samplers import Sampler, TopSampler
 from hf_hardneg.selection import Rules
@@ -57,8 +58,9 @@ __all__ = ["OfflineMiner"]
 
 RETRIEVE_BATCH = 2_000
 DECIDE_BATCH = 2_000
-VETO_BATCH = 1_000
+VETO_BATCH = 250
 WRITE_BATCH = 1_000
+VERSIONED = ("hf-hardneg", "bm25s", "datasets", "sentence-transformers", "torch")
 CONSTRUCTOR = (
     "strategy", "corpus", "num_negatives", "seed", "filters", "sampler", "positives",
     "underfilled", "query_column", "positive_column", "positive_ids_column", "query_id_column",
@@ -279,6 +281,20 @@ class OfflineMiner:
             return cast(Data, bound._mine_stream(dataset, form, keep_columns))
         return cast(Data, bound._mine_rows(dataset, form, keep_columns, num_proc, resume))
 
+    def knowing(self, dataset: Dataset | DatasetDict | IterableDataset) -> OfflineMiner:
+        """Return a copy that knows the positives of all rows of ``dataset``.
+
+        For ``dataset.map(miner.knowing(dataset), batched=True)``; without a corpus the positives
+        become the corpus here.
+
+        Raises:
+            ColumnError: a column is missing.
+            QueryError: a row that cannot be used, unknown positive ids, or no rows.
+        """
+        bound = self._bound(dataset)
+        bound._extra = [*self._extra, *_parts(dataset)]
+        return bound
+
     def retrieve(
         self, dataset: Dataset, *, num_proc: int | None = None, resume: bool = True
     ) -> Dataset:
@@ -412,7 +428,10 @@ class OfflineMiner:
 
     def _complete(self, parts: Iterable[Any]) -> None:
         """Learn the positives of all rows; make them the corpus where there is none."""
-        rows = [*self._extra, *(part for part in parts if part not in self._extra)]
+        fresh = [part for part in parts if not any(part is known for known in self._extra)]
+        if self._known is not None and not fresh:
+            return
+        rows = [*self._extra, *fresh]
         if self._strategy is None:
             self._build(Corpus(positives_as_corpus(rows, self._columns), cache_dir=self.cache_dir))
         home = cache_root(self.cache_dir) / "positives"
@@ -507,8 +526,6 @@ class OfflineMiner:
         rules = self._rules()
         if not any(stage.needs_fit for stage in strategy.filters):
             return rules, strategy
-        from hf_hardneg.report import pool_positive_scores
-
         scores = pool_positive_scores(pool)
         filters = tuple(stage.fitted(scores) for stage in strategy.filters)
         fitted = Strategy(strategy.retriever, filters, strategy.vetoes, strategy.sampler)
@@ -670,6 +687,19 @@ class OfflineMiner:
         mined = stage(decided)
         return {name: mined[name].to_pylist() for name in mined.column_names}
 
+    def recipe(self) -> dict[str, Any]:
+        """Return what makes these negatives again, as plain values for JSON."""
+        strategy = self._need_strategy()
+        return {
+            "strategy": self.strategy,
+            "num_negatives": self.num_negatives,
+            "seed": self.seed,
+            "underfilled": self.underfilled,
+            "corpus": self._corpus_note(),
+            "models": {veto.name: veto.weights() for veto in strategy.vetoes if veto.weights()},
+            "versions": {name: _version(name) for name in VERSIONED},
+        }
+
     def fingerprint(self) -> str:
         """Return the hash by which ``Dataset.map`` knows this miner."""
         return str(Hasher.hash(self))
@@ -685,6 +715,13 @@ class _StreamStage:
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         return self._miner.mine_rows(batch, self._form, self._keep)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _without_own(features: Features) -> Features:

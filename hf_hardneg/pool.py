@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features, List, Value
+from numpy.typing import NDArray
 
 from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
@@ -15,8 +17,13 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError, listing
 
 __all__ = [
-    "POOL_FEATURES", "candidates_of", "describe", "description_of", "pool_columns",
-]  # fmt: skip
+    "POOL_FEATURES",
+    "candidate_lists",
+    "candidates_of",
+    "describe",
+    "description_of",
+    "pool_columns",
+]
 
 POOL_FEATURES = Features(
     {
@@ -31,6 +38,7 @@ POOL_FEATURES = Features(
 positive by the same scorer."""
 
 NOTE = "hf_hardneg"
+READ_BATCH = 10_000
 
 
 def pool_columns(queries: Queries, candidates: Candidates) -> dict[str, pa.Array]:
@@ -113,3 +121,11 @@ def description_of(rows: Any) -> dict[str, Any]:  # noqa: ANN401
         return {}
     found = note.get(NOTE, {}) if isinstance(note, dict) else {}
     return found if isinstance(found, dict) else {}
+
+
+def candidate_lists(pool: Dataset) -> Iterator[NDArray[np.int64]]:
+    """Yield the corpus rows of each query's candidates, best first, before any filter."""
+    for table in pool.with_format("arrow").select_columns(["candidate_rows"]).iter(READ_BATCH):
+        offsets, rows = flat_list(table["candidate_rows"])
+        flat = rows.to_numpy(zero_copy_only=False).astype(np.int64)
+        yield from np.split(flat, offsets[1:-1])

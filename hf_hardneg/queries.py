@@ -54,6 +54,24 @@ def _positives(raw: RawBatch, corpus: Corpus) -> _Positives:
     return _Positives(offsets, rows, keys, texts, unknown)
 
 
+def _known(
+    positives: _Positives, corpus: Corpus
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+    """Return (offsets, rows, keys) of what is known to be relevant.
+
+    Where the data's text of a positive is not that of the corpus (which may have a title before
+    it), both are known: a copy of either under another id is relevant too.
+    """
+    rows, keys = positives.rows, positives.keys
+    corpus_keys = corpus.document_keys[np.maximum(rows, 0)]
+    differs = (rows != NO_ROW) & (corpus_keys != keys)
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(1 + differs)])
+    source = np.repeat(np.arange(len(rows)), 1 + differs)
+    known_keys = keys[source]
+    known_keys[ends[1:][differs] - 1] = corpus_keys[differs]
+    return ends[positives.offsets], rows[source], known_keys
+
+
 def _refuse_unknown(unknown: list[str], corpus: Corpus) -> None:
     if unknown:
         sample = listing(corpus.ids(range(min(3, len(corpus)))), limit=3)
@@ -81,8 +99,9 @@ def to_queries(
     positives = _positives(raw, corpus)
     _refuse_unknown(positives.unknown, corpus)
     query_keys = text_keys(raw.queries) if keys else np.zeros(len(raw), np.uint64)
-    own = (positives.offsets, positives.rows, positives.keys)
-    known_offsets, known_rows, known_keys = own if known is None else known.of(query_keys)
+    known_offsets, known_rows, known_keys = (
+        _known(positives, corpus) if known is None else known.of(query_keys)
+    )
     return Queries(
         raw.queries, raw.query_ids, query_keys, positives.offsets, positives.rows, positives.texts,
         known_offsets, known_rows, known_keys,
@@ -104,6 +123,13 @@ def batches_of(rows: Rows, batch_size: int) -> Iterator[pa.Table | Mapping[str, 
         yield from rows.with_format("arrow").iter(batch_size)
     else:
         yield from rows.iter(batch_size)
+
+
+def _no_rows() -> QueryError:
+    return QueryError(
+        "the query data has no rows; expected at least one query with a positive. Check the "
+        "path, the split and any filter that was applied."
+    )
 
 
 def scan_positives(
@@ -129,14 +155,12 @@ def scan_positives(
             first_row += len(raw)
             positives = _positives(raw, corpus)
             unknown += positives.unknown
-            query_keys.append(np.repeat(text_keys(raw.queries), np.diff(positives.offsets)))
-            rows.append(positives.rows)
-            keys.append(positives.keys)
+            offsets, known_rows, known_keys = _known(positives, corpus)
+            query_keys.append(np.repeat(text_keys(raw.queries), np.diff(offsets)))
+            rows.append(known_rows)
+            keys.append(known_keys)
     if not rows:
-        raise QueryError(
-            "the query data has no rows; expected at least one query with a positive. Check the "
-            "path, the split and any filter that was applied."
-        )
+        raise _no_rows()
     _refuse_unknown(unknown, corpus)
     return KnownPositives.build(
         np.concatenate(query_keys), np.concatenate(rows), np.concatenate(keys), home
@@ -151,6 +175,7 @@ def positives_as_corpus(parts: Iterable[Rows], asked: QueryColumns) -> dict[str,
 
     Raises:
         CorpusError: the data has ids but no texts, so there is nothing to mine from.
+        QueryError: a row that cannot be used, no rows at all, an id that stands for two texts.
     """
     documents: dict[str, str] = {}
     seen: set[str] = set()
@@ -161,14 +186,28 @@ def positives_as_corpus(parts: Iterable[Rows], asked: QueryColumns) -> dict[str,
                 f"the positives are given by id ({columns.positive_ids!r}) and there is no corpus "
                 "to look them up in. Give corpus=..."
             )
+        first_row = 0
         for batch in batches_of(part, SCAN_BATCH):
-            raw = read_batch(batch, columns)
+            raw = read_batch(batch, columns, first_row)
+            first_row += len(raw)
             texts = chain.from_iterable(raw.positives or [])
             if raw.positive_ids is not None:
-                documents.update(zip(chain.from_iterable(raw.positive_ids), texts, strict=True))
+                _add_documents(documents, chain.from_iterable(raw.positive_ids), texts)
                 continue
             for text in texts:
                 if text not in seen:
                     seen.add(text)
                     documents[str(len(documents))] = text
+    if not documents:
+        raise _no_rows()
     return documents
+
+
+def _add_documents(documents: dict[str, str], ids: Iterable[str], texts: Iterable[str]) -> None:
+    """Add documents by id; an id that stands for two texts would lose one of them."""
+    for name, text in zip(ids, texts, strict=True):
+        if documents.setdefault(name, text) != text:
+            raise QueryError(
+                f"the positive id {name!r} stands for two texts, {documents[name][:40]!r}... and "
+                f"{text[:40]!r}... Give the corpus, or use the texts only: positive_column=..."
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
@@ -16,7 +17,9 @@ from hf_hardneg.errors import FormatError, listing
 
 __all__ = ["arrow_records", "file_kind", "open_text", "read_json_lines", "read_records"]
 
+JSON_LINES = (".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+KINDS = (*JSON_LINES, *DELIMITERS, ".parquet", ".arrow")
 PARQUET_BATCH = 8192
 
 Record = Mapping[str, Any]
@@ -25,38 +28,53 @@ Record = Mapping[str, Any]
 def open_text(path: Path) -> IO[str]:
     """Open a text file, gzip or plain, as UTF-8 without touching its line ends."""
     if path.suffix == ".gz":
-        return cast(IO[str], gzip.open(path, "rt", encoding="utf-8", newline="\n"))
-    return path.open(encoding="utf-8", newline="\n")
+        return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig", newline="\n"))
+    return path.open(encoding="utf-8-sig", newline="\n")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text file, gzip or plain, with their line ends.
+
+    Raises:
+        FormatError: the file is damaged. Names the line, which a decoder that reads ahead cannot.
+    """
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                # The mark that some programs put at the beginning is no part of the text.
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path}, line {number}: not UTF-8 text ({error}).") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise FormatError(f"{path}, after line {number}: cannot be read ({error}).") from error
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSONL file (gzip if it ends in .gz); blank lines are skipped.
 
     Raises:
-        FormatError: a line is not a JSON object, or the file is not UTF-8. Names file and line.
+        FormatError: a line is not a JSON object, or the file is damaged. Names file and line.
     """
-    number = 0
-    try:
-        with open_text(path) as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                record = json.loads(line)
-                if not isinstance(record, dict):
-                    raise FormatError(
-                        f"{path}, line {number}: expected a JSON object, "
-                        f"got {type(record).__name__}."
-                    )
-                yield record
-    except json.JSONDecodeError as error:
-        raise FormatError(
-            f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}). "
-            "Each line must be one complete JSON object."
-        ) from error
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise FormatError(
-            f"{path}, after line {number}: cannot be read as UTF-8 text ({error})."
-        ) from error
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise FormatError(
+                f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}). "
+                "Each line must be one complete JSON object."
+            ) from error
+        except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
+            raise FormatError(
+                f"{path}, line {number}: cannot be read as JSON ({error})."
+            ) from error
+        if not isinstance(record, dict):
+            raise FormatError(
+                f"{path}, line {number}: expected a JSON object, got {type(record).__name__}."
+            )
+        yield record
 
 
 def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
@@ -65,16 +83,14 @@ def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
     TSV is read without quoting, as retrieval collections write it.
 
     Raises:
-        FormatError: a row has more or fewer fields than the header. Names file and line.
+        FormatError: a row has more or fewer fields than the header, or a quote is not closed, or
+            the file is damaged. Names file and line.
     """
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    delimiter = DELIMITERS[suffix]
     csv.field_size_limit(2**31 - 1)
-    with open_text(path) as lines:
-        if delimiter == "\t":
-            reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-        else:
-            reader = csv.reader(lines, delimiter=delimiter)
+    delimiter = DELIMITERS[file_kind(path)]
+    quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    reader = csv.reader(_lines(path), delimiter=delimiter, quoting=quoting, strict=True)
+    try:
         header = next(reader, None)
         if header is None:
             raise FormatError(f"{path} is empty; expected a header line and documents.")
@@ -87,6 +103,11 @@ def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
                     f"({listing(header)}) has {len(header)}."
                 )
             yield dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise FormatError(
+            f"{path}, line {reader.line_num}: not valid {delimiter!r}-separated text ({error}). "
+            "Look for a quote that is not closed, or a carriage return inside a field."
+        ) from error
 
 
 def arrow_records(batches: Iterable[pa.RecordBatch]) -> Iterator[Record]:
@@ -122,7 +143,7 @@ def read_records(path: Path) -> Iterator[Record]:
     """
     kind = file_kind(path)
     try:
-        if kind in (".jsonl", ".ndjson", ".json"):
+        if kind in JSON_LINES:
             yield from read_json_lines(path)
         elif kind in DELIMITERS:
             yield from read_delimited(path)
@@ -135,5 +156,5 @@ def read_records(path: Path) -> Iterator[Record]:
                 f"{path}: files of kind {kind or 'without a suffix'!r} are not read. Known: "
                 ".jsonl, .jsonl.gz, .parquet, .arrow, .csv, .tsv, or a folder in BEIR layout."
             )
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{path} cannot be read as {kind}: {error}") from error

@@ -19,10 +19,12 @@ from hf_hardneg.arrow import flat_list
 from hf_hardneg.errors import ColumnError, listing
 from hf_hardneg.stages import FILLED, POSITIVE_SCORES, SCORES, TRACE
 
-__all__ = ["Distribution", "Report", "StageCount", "report_of"]
+__all__ = ["Distribution", "Report", "StageCount", "pool_positive_scores", "report_of"]
 
 BINS = 20
+BAR = 40
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+QUANTILE_NAMES = ("lowest", "5%", "25%", "median", "75%", "95%", "highest")
 BATCH = 20_000
 
 
@@ -113,6 +115,10 @@ class Report:
             values[name] = Distribution(**values[name])
         return cls(**values)
 
+    def histogram(self) -> Table:
+        """Return the score histograms of positives and negatives for a terminal."""
+        return _histogram(self)
+
     def __str__(self) -> str:
         """Return the tables as text."""
         console = Console(file=StringIO(), width=100, color_system=None)
@@ -152,31 +158,52 @@ def _overview(report: Report) -> Table:
 
 def _flow(report: Report) -> Table:
     table = Table(title="Candidates", title_justify="left")
-    for name in ("stage", "asked", "dropped", "promoted", "left"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+    table.add_column("stage")
+    vetoes = any(stage.asked is not None for stage in report.stages)
+    for name in ("asked", "promoted", "dropped", "left") if vetoes else ("dropped", "left"):
+        table.add_column(name, justify="right")
     left = report.slots_retrieved
-    table.add_row("retrieved", "", "", "", f"{left:,}")
+    blank = [""] * (3 if vetoes else 1)
+    table.add_row("retrieved", *blank, f"{left:,}")
     for stage in report.stages:
         left -= stage.dropped + stage.promoted
         asked = "" if stage.asked is None else f"{stage.asked:,}"
-        promoted = f"{stage.promoted:,}" if stage.promoted else ""
-        table.add_row(stage.stage, asked, f"{stage.dropped:,}", promoted, f"{left:,}")
-    table.add_row("left over", "", "", "", f"{report.slots_unused:,}")
-    table.add_row("chosen", "", "", "", f"{report.slots_chosen - report.slots_filled:,}")
+        promoted = "" if stage.asked is None else f"{stage.promoted:,}"
+        extra = [asked, promoted] if vetoes else []
+        table.add_row(stage.stage, *extra, f"{stage.dropped:,}", f"{left:,}")
+    table.add_row("chosen", *blank, f"{report.slots_chosen - report.slots_filled:,}")
+    table.add_row("not needed", *blank, f"{report.slots_unused:,}")
     return table
 
 
 def _scores(report: Report) -> Table:
     table = Table(title="Scores", title_justify="left")
-    for name in ("", "n", "missing", "mean", "min", "5%", "25%", "50%", "75%", "95%", "max"):
+    parts = (report.positive_scores, report.negative_scores)
+    for name in ("", "positives", "negatives"):
         table.add_column(name, justify="right" if name else "left")
-    for name, part in (
-        ("positives", report.positive_scores),
-        ("negatives", report.negative_scores),
-    ):
-        values = [f"{value:.4g}" for value in part.quantiles or []]
-        mean = "-" if part.mean is None else f"{part.mean:.4g}"
-        table.add_row(name, f"{part.count:,}", f"{part.missing:,}", mean, *values)
+    table.add_row("n", *(f"{part.count:,}" for part in parts))
+    if any(part.missing for part in parts):
+        table.add_row("without a score", *(f"{part.missing:,}" for part in parts))
+    table.add_row("mean", *("-" if part.mean is None else f"{part.mean:.4g}" for part in parts))
+    for place, name in enumerate(QUANTILE_NAMES):
+        values = ("-" if p.quantiles is None else f"{p.quantiles[place]:.4g}" for p in parts)
+        table.add_row(name, *values)
+    return table
+
+
+def _histogram(report: Report) -> Table:
+    table = Table(title="Score histogram, share of each", title_justify="left")
+    for name in ("from", "positives", "", "negatives", ""):
+        table.add_column(name, justify="right" if name == "from" else "left", no_wrap=True)
+    positives, negatives = report.positive_scores, report.negative_scores
+    edges = positives.bin_edges or negatives.bin_edges
+    for place, edge in enumerate(edges[:-1]):
+        cells: list[str] = []
+        for part in (positives, negatives):
+            count = part.bin_counts[place] if part.bin_counts else 0
+            share = count / part.count if part.count else 0.0
+            cells += [f"{share:6.1%}", "█" * round(share * BAR)]
+        table.add_row(f"{edge:.3g}", *cells)
     return table
 
 

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
+import numpy as np
+from datasets import (
+    Dataset,
+    DatasetDict,
+    IterableDataset,
+    IterableDatasetDict,
+    load_dataset,
+    load_from_disk,
+)
 
 from hf_hardneg.errors import ColumnError, CorpusError, FormatError, did_you_mean, listing
-from hf_hardneg.readers import Record, arrow_records, file_kind, read_records
+from hf_hardneg.readers import KINDS, Record, arrow_records, file_kind, read_records
 
 __all__ = ["DocumentColumns", "document_batches", "source_files"]
 
 ID_NAMES = ("_id", "id", "docid", "doc_id", "document_id", "pid", "passage_id", "corpus-id",
             "corpus_id")  # fmt: skip
+USUAL_IDS = frozenset(ID_NAMES)
 TEXT_NAMES = ("text", "passage", "document", "contents", "content", "body", "description")
 TITLE_NAMES = ("title",)
 BATCH = 8192
 
 Batch = tuple[list[str], list[str]]
+AnyDataset: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,7 @@ def _id_of(value: object, row: int, where: str) -> str:
     """Return a document's id as text; only text and whole numbers are ids."""
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(value)
     raise CorpusError(
         f"the id of document {row} of {where} is {value!r}: an id is a text that is not empty, "
@@ -76,14 +87,14 @@ def _id_of(value: object, row: int, where: str) -> str:
     )
 
 
-def _text_of(value: object, row: int, where: str) -> str:
-    """Return a document's text; anything that is not text is refused."""
+def _text_of(value: object, row: int, where: str, what: str = "text") -> str:
+    """Return a document's text or title; anything that is not text is refused."""
     if isinstance(value, str):
         return value
     kind = "missing (None)" if value is None else f"of type {type(value).__name__}"
     raise CorpusError(
-        f"the text of document {row} of {where} is {kind}: every document needs a text. "
-        "Remove such rows or name another column with text_column."
+        f"the {what} of document {row} of {where} is {kind}: expected text. "
+        f"Mend or remove such rows, or name another column with {what}_column."
     )
 
 
@@ -91,9 +102,9 @@ def _joined(record: Record, found: _Found, row: int, where: str) -> str:
     """Return title and text joined by a space; an absent title adds nothing."""
     text = _text_of(record.get(found.text), row, where)
     title = record.get(found.title) if found.title else None
-    if title is None or title == "":
+    if title is None or not _text_of(title, row, where, "title").strip():
         return text
-    return f"{_text_of(title, row, where)} {text}".strip()
+    return f"{title} {text}".strip()
 
 
 def _batched(documents: Iterable[tuple[str, str]]) -> Iterator[Batch]:
@@ -115,9 +126,21 @@ def _from_records(
                 'fields of a document, for example {"_id": "1", "text": "..."}.'
             )
         if found is None:
-            found = _find_columns(list(record), asked, where)
+            found = _with_late_title(_find_columns(list(record), asked, where), asked)
+        elif found.id is None and not USUAL_IDS.isdisjoint(record):
+            raise CorpusError(
+                f"document {row} of {where} has an id ({listing(USUAL_IDS.intersection(record))}) "
+                "and the first document has none. Give every document an id, or none."
+            )
         identity = record.get(found.id) if found.id else row
         yield _id_of(identity, row, where), _joined(record, found, row, where)
+
+
+def _with_late_title(found: _Found, asked: DocumentColumns) -> _Found:
+    """Records may leave an absent title out, so that the first one may not show the column."""
+    if found.title is None and asked.title is None:
+        return replace(found, title=TITLE_NAMES[0])
+    return found
 
 
 def beir_corpus_file(folder: Path) -> Path | None:
@@ -131,9 +154,9 @@ def source_files(source: object) -> list[Path]:
     if not isinstance(source, str | Path):
         return []
     path = Path(source).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # as the methods of Path do, but a name too long is no file either
         return [path]
-    corpus_file = beir_corpus_file(path) if path.is_dir() else None
+    corpus_file = beir_corpus_file(path) if os.path.isdir(path) else None
     return [corpus_file] if corpus_file else []
 
 
@@ -154,10 +177,10 @@ def _from_path(path: Path, asked: DocumentColumns) -> Iterator[tuple[str, str]]:
 
 
 def _from_dataset(
-    data: Dataset | DatasetDict | IterableDataset, asked: DocumentColumns, where: str
+    data: AnyDataset, asked: DocumentColumns, where: str
 ) -> Iterator[tuple[str, str]]:
     """Yield the documents of a data set; a DatasetDict must have one split, or a corpus split."""
-    if isinstance(data, DatasetDict):
+    if isinstance(data, DatasetDict | IterableDatasetDict):
         if len(data) != 1 and "corpus" not in data:
             raise CorpusError(
                 f"{where} is a DatasetDict with the splits {listing(data)}: give one of them, "
@@ -165,8 +188,9 @@ def _from_dataset(
             )
         data = data["corpus"] if "corpus" in data else next(iter(data.values()))
     if isinstance(data, Dataset):
-        _find_columns(data.column_names, asked, where)
-        table = data.with_format("arrow")
+        found = _find_columns(data.column_names, asked, where)
+        needed = [name for name in (found.id, found.text, found.title) if name]
+        table = data.select_columns(needed).with_format("arrow")
         records = arrow_records(batch for part in table.iter(BATCH) for batch in part.to_batches())
         yield from _from_records(records, asked, where)
     else:
@@ -201,7 +225,7 @@ def document_batches(source: object, columns: DocumentColumns) -> Iterator[Batch
         CorpusError: the source is of another type, or an id or text cannot be used.
         FormatError: a file is damaged.
     """
-    if isinstance(source, Dataset | DatasetDict | IterableDataset):
+    if isinstance(source, AnyDataset):
         documents = _from_dataset(source, columns, "the corpus data set")
     elif isinstance(source, Mapping):
         where = "the corpus dict"
@@ -211,21 +235,29 @@ def document_batches(source: object, columns: DocumentColumns) -> Iterator[Batch
         )
     elif isinstance(source, str | Path):
         path = Path(source).expanduser()
-        documents = _from_path(path, columns) if path.exists() else _from_name(source, columns)
-    elif isinstance(source, Iterable):
+        there = os.path.exists(path)
+        documents = _from_path(path, columns) if there else _from_name(source, columns)
+    elif isinstance(source, Iterable) and not _is_table_or_set(source):
         documents = _from_list(source, columns)
     else:
         raise CorpusError(
-            f"a corpus of type {type(source).__name__} is not known: give a Dataset, a list, a "
-            "dict id -> text, or a path."
+            f"a corpus of type {type(source).__name__} is not known: give a Dataset (for example "
+            "Dataset.from_pandas(...)), a list, a dict id -> text, or a path."
         )
     return _batched(documents)
+
+
+def _is_table_or_set(source: object) -> bool:
+    """A table would give its column names, and a set has another order in each process."""
+    return isinstance(source, set | frozenset) or hasattr(source, "columns")
 
 
 def _from_name(source: str | Path, asked: DocumentColumns) -> Iterator[tuple[str, str]]:
     """Yield the documents of something that is not on this disk."""
     name = str(source)
-    looks_like_file = isinstance(source, Path) or bool(file_kind(Path(name)))
+    kind = file_kind(Path(name))
+    # The name of a data set on the Hub may hold a dot: org/name-v1.5
+    looks_like_file = kind in KINDS or (kind and "/" not in name) or isinstance(source, Path)
     if looks_like_file or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise CorpusError(f"the corpus file or folder {name!r} does not exist.")
     return _from_hub(name, asked)
@@ -234,8 +266,9 @@ def _from_name(source: str | Path, asked: DocumentColumns) -> Iterator[tuple[str
 def _from_list(source: Iterable[Any], asked: DocumentColumns) -> Iterator[tuple[str, str]]:
     """Yield the documents of a list of texts (ids are row numbers) or of dicts."""
     iterator = iter(source)
-    first = next(iterator, None)
-    if first is None:
+    try:
+        first = next(iterator)
+    except StopIteration:
         return
     where = "the corpus list"
     if isinstance(first, Mapping):

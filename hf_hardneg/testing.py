@@ -19,7 +19,9 @@ import ast
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
+from typing import TypeVar
 
 import numpy as np
 from datasets.fingerprint import Hasher
@@ -49,6 +51,7 @@ __all__ = [
 
 Score = Callable[[str, str], float]
 Eligible = Callable[[str, str], bool]
+AnyStage = TypeVar("AnyStage", bound=Stage)
 
 SLOT_DTYPES = {
     "rows": np.int64,
@@ -57,7 +60,7 @@ SLOT_DTYPES = {
     "sources": np.int8,
     "document_keys": np.uint64,
 }
-LARGEST = np.float32(3e38)
+LARGEST = 3e38
 
 
 class ContractError(HardNegError, AssertionError):
@@ -324,13 +327,16 @@ def _batches(number: int) -> Iterator[list[int]]:
     yield [*range(number), 0]
 
 
-def _no_warnings() -> warnings.catch_warnings[None]:
-    return warnings.catch_warnings(action="error")
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
 
 
-def _check_recipe(stage: Stage) -> Stage:
+def _check_recipe(stage: AnyStage) -> AnyStage:
     """Check that the constructor call is the whole stage, and return it pickled and back."""
-    again: Stage = pickle.loads(pickle.dumps(stage))
+    again: AnyStage = pickle.loads(pickle.dumps(stage))
     _require(again == stage, stage, f"pickled and back it is {again!r}")
     _require(repr(again) == repr(stage), stage, f"pickled and back its repr is {again!r}")
     _require(hash(again) == hash(stage), stage, "pickled and back it has another hash")
@@ -440,11 +446,9 @@ def _check_scores(
         for row in rows.tolist():
             for lower in range(row):
                 twin = documents[lower] == documents[row] and lower not in listed
-                _require(
-                    not twin, retriever, f"{query!r}: row {row}, and not its equal {lower}"
-                )
+                _require(not twin, retriever, f"{query!r}: row {row}, and not its equal {lower}")
     owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
-    for place, line in enumerate(owner):
+    for place, line in enumerate(owner.tolist()):
         row = int(queries.positive_rows[place])
         text = documents[row] if row != NO_ROW else queries.positive_texts[place]
         wanted, value = score(queries.texts[line], text), found.positive_scores[place]

@@ -90,3 +90,7 @@ class Veto(Stage, ABC):
 
     def prepare(self) -> None:
         """Check before the work starts that the veto can be asked: its model opens, and so on."""
+
+    def weights(self) -> dict[str, str]:
+        """Return name and weights' hash of the model that decides, empty if there is none."""
+        return {}

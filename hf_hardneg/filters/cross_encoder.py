@@ -115,6 +115,14 @@ class CrossEncoderDenoiser(Veto):
             self._fingerprint = model_fingerprint(self.model, self.revision)
         return self._fingerprint
 
+    def weights(self) -> dict[str, str]:
+        """Return the model's name, the hash of its weights, and the scale of its scores."""
+        return {
+            "model": model_name(self.model),
+            "weights": self.fingerprint(),
+            "activation": self.activation,
+        }
+
     def parameters(self) -> dict[str, Any]:
         """Return the parameters; a loaded model stands there by its name."""
         values = super().parameters()

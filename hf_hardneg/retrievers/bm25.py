@@ -12,6 +12,7 @@ from hf_hardneg.cache import cache_root, content_hash, published_folder
 from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, fraction, one_of, whole_number
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import ParameterError
 from hf_hardneg.retrievers.base import Hits, Retriever, worker_threads
 from hf_hardneg.retrievers.bm25_index import BM25Index, BM25Parameters, build, tokenizer
 
@@ -19,6 +20,20 @@ __all__ = ["BM25Retriever"]
 
 INDEX_VERSION = 1
 METHODS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
+
+
+def _words(stopwords: str | Sequence[str] | None) -> str | Sequence[str] | None:
+    """Return the stop words if they are a language, a list or tuple of words, or ``None``."""
+    listed = isinstance(stopwords, list | tuple)
+    if not (
+        stopwords is None
+        or isinstance(stopwords, str)
+        or (listed and all(isinstance(word, str) for word in stopwords))
+    ):
+        raise ParameterError(
+            f"bm25: stopwords={stopwords!r}; expected a language, a list of words, or None."
+        )
+    return stopwords
 
 
 class BM25Retriever(Retriever):
@@ -42,7 +57,6 @@ class BM25Retriever(Retriever):
         stemmer: language of the Snowball stemmer, or ``None`` for none.
         stopwords: language of the stop word list, a list of words, or ``None`` for none.
         cache_dir: where the index lies; see :func:`hf_hardneg.cache.cache_root`.
-        progress: show progress bars while the index is built.
 
     Raises:
         ParameterError: a parameter out of range, or a language that is not known.
@@ -70,8 +84,13 @@ class BM25Retriever(Retriever):
         self.b = fraction("bm25", "b", b)
         self.delta = at_least("bm25", "delta", delta, 0)
         self.method = one_of("bm25", "method", method, METHODS)
+        if self.k1 == 0 and (method == "bm25+" or (method == "bm25l" and self.delta == 0)):
+            raise ParameterError(
+                f"bm25: k1=0 and delta={delta} make {method!r} 0/0 for a word that a document "
+                "lacks; expected k1 above 0, or another method."
+            )
         self.stemmer = stemmer
-        self.stopwords = stopwords
+        self.stopwords = _words(stopwords)
         self.cache_dir = cache_dir
         self._index: BM25Index | None = None
         tokenizer(self._parameters)  # refuses an unknown language now, not after an hour
@@ -119,10 +138,7 @@ class BM25Retriever(Retriever):
         """
         k = min(self.top_k, index.documents)
         wide = min(index.documents, k + max(16, k // 4))
-        rows, scores = index.top(tokens, wide, worker_threads())
-        floors = np.array([index.floor(words) for words in tokens], dtype=np.float32)
-        rows = np.where(scores > floors[:, None] * (1 + 1e-6), rows, NO_ROW)
-        rows, scores = order_by_score(rows, scores)
+        rows, scores = order_by_score(*index.top(tokens, wide, worker_threads()))
         if wide < index.documents:
             tied = (scores[:, k - 1] == scores[:, -1]) & (rows[:, -1] != NO_ROW)
             for line in np.flatnonzero(tied):

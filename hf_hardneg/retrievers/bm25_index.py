@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from bm25s.scoring import _select_idf_scorer, _select_tfc_scorer
 from bm25s.tokenization import Tokenizer
 from numpy.typing import NDArray
 
+from hf_hardneg.candidates import NO_ROW
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import MissingExtraError, ParameterError, listing
 
@@ -24,8 +26,6 @@ __all__ = ["BM25Index", "BM25Parameters"]
 
 VOCABULARY = "vocabulary.json"
 STATISTICS = "statistics.json"
-SHIFTED_METHODS = ("bm25l", "bm25+")
-"""Methods that give every document a score for the words it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ def tokenizer(parameters: BM25Parameters) -> Tokenizer:
         ParameterError: a language that the stemmer or the stop word lists do not have.
     """
     words = parameters.stopwords
+    stemmer = _stemmer(parameters.stemmer)
     try:
         return Tokenizer(
-            stopwords=list(words) if isinstance(words, tuple) else words,
-            stemmer=_stemmer(parameters.stemmer),
+            stopwords=list(words) if isinstance(words, tuple) else words, stemmer=stemmer
         )
     except ValueError as error:
         raise ParameterError(f"bm25: stopwords={words!r}: {error}") from error
@@ -130,6 +130,10 @@ class BM25Index:
         )
         # bm25s asks "is this a known token?" of a set; a range answers without holding them all.
         self._bm25.unique_token_ids_set = range(len(self._indptr) - 1)
+        # bm25l and bm25+ give every document a score for the words it lacks. bm25s adds these up
+        # in float32, in another order with each backend; here they are added once, exactly.
+        self._shifts = self._bm25.nonoccurrence_array
+        self._bm25.nonoccurrence_array = None
         self.documents = int(scores["num_docs"])
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
@@ -142,14 +146,14 @@ class BM25Index:
 
     def floor(self, tokens: Sequence[int]) -> float:
         """Return the score of a document without any of the query's words."""
-        if self._parameters.method not in SHIFTED_METHODS:
-            return 0.0
-        return float(self._bm25.nonoccurrence_array[list(tokens)].sum())
+        return 0.0 if self._shifts is None else math.fsum(self._shifts[list(tokens)].tolist())
 
     def top(
         self, queries: list[list[int]], k: int, threads: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return k documents of the highest score for each query, in no order.
+
+        A document to which the query's words add nothing has the row -1.
 
         Args:
             queries: token lists, none of them empty.
@@ -169,12 +173,15 @@ class BM25Index:
             # process that has used it is forked.
             with ThreadPoolExecutor(len(parts)) as pool:
                 found = list(pool.map(search, parts))
+        added = np.concatenate([part.scores for part in found])
         rows = np.concatenate([part.documents for part in found]).astype(np.int64)
-        return rows, np.concatenate([part.scores for part in found])
+        floors = np.array([self.floor(words) for words in queries], dtype=np.float32)
+        return np.where(added > 0, rows, NO_ROW), added + floors[:, None]
 
     def exact_top(self, tokens: list[int], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the k best documents of one query, ties by rising row, from all scores."""
-        scores = self._bm25.get_scores_from_ids(tokens)
+        added = self._bm25.get_scores_from_ids(tokens)
+        scores = np.where(added > 0, added + np.float32(self.floor(tokens)), np.float32(-np.inf))
         cut = np.partition(scores, -k)[-k]
         above = np.flatnonzero(scores > cut)
         ties = np.flatnonzero(scores == cut)[: k - len(above)]

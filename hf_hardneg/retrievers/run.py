@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hf_hardneg.cache import cache_root, content_hash, published_folder
 from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import whole_number
+from hf_hardneg.columns import QUERY_NAMES
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, PoolError, QueryError, listing
 from hf_hardneg.hashing import exact_key, text_keys
@@ -26,7 +27,13 @@ __all__ = ["RunRetriever", "read_trec_run"]
 
 TABLE_VERSION = 1
 ARRAYS = ("keys", "offsets", "rows", "scores")
+IDS = "candidate_ids"
+CANDIDATES = ("candidate_rows", IDS)
+SCORES = "candidate_scores"
 FIELDS = 6
+LARGEST = float(np.finfo(np.float32).max)
+
+Listed = Iterator[tuple[int, NDArray[Any], NDArray[Any]]]
 
 
 def read_trec_run(path: Path) -> Iterator[tuple[str, str, float]]:
@@ -53,8 +60,11 @@ def read_trec_run(path: Path) -> Iterator[tuple[str, str, float]]:
                 raise FormatError(
                     f"{path}, line {number}: the score is {fields[4]!r}; expected a number."
                 ) from error
-            if not np.isfinite(score):
-                raise FormatError(f"{path}, line {number}: the score {fields[4]!r} is not finite.")
+            if not abs(score) <= LARGEST:
+                raise FormatError(
+                    f"{path}, line {number}: the score is {fields[4]!r}; expected a finite number "
+                    "within the range of float32."
+                )
             yield fields[0], fields[2], score
 
 
@@ -65,7 +75,7 @@ class RunRetriever(Retriever):
         corpus: the documents.
         run: path of a TREC run file (``.gz`` too; queries are matched by id), of a saved pool, or
             a pool data set as :meth:`OfflineMiner.retrieve` returns it (queries are matched by
-            text).
+            text). A document that a query lists twice counts once, with its best score.
         top_k: candidates used for each query; the best of the list.
         cache_dir: where the run is kept as arrays; see :func:`hf_hardneg.cache.cache_root`.
 
@@ -146,11 +156,12 @@ class _RunTable:
             key = content_hash(TABLE_VERSION, "trec", identity, corpus.fingerprint)
             return cls(
                 published_folder(
-                    home / key, lambda folder: _write(folder, _trec_lists(Path(run), corpus))
+                    home / key,
+                    lambda folder: _write(folder, _joined(_trec_lists(Path(run), corpus))),
                 ),
                 by_id=True,
             )
-        pool = run if isinstance(run, Dataset) else load_from_disk(run)
+        pool = run if isinstance(run, Dataset) else _saved_pool(run)
         if not isinstance(pool, Dataset):
             raise PoolError(f"{run!r} holds several splits; give one of them as the pool.")
         key = content_hash(TABLE_VERSION, "pool", pool._fingerprint, corpus.fingerprint)
@@ -185,8 +196,18 @@ class _RunTable:
         return rows, scores
 
 
-def _trec_lists(path: Path, corpus: Corpus) -> Iterator[tuple[int, NDArray[Any], NDArray[Any]]]:
-    """Yield (query key, rows, scores); a query must stand in one piece."""
+def _saved_pool(folder: str) -> Any:  # noqa: ANN401
+    try:
+        return load_from_disk(folder)
+    except (OSError, ValueError) as error:
+        raise PoolError(
+            f"the folder {folder!r} cannot be opened as a pool: {error}. Give a TREC run file, or "
+            "a folder written by pool.save_to_disk(folder)."
+        ) from error
+
+
+def _trec_lists(path: Path, corpus: Corpus) -> Listed:
+    """Yield (query key, rows, scores); the lines of a query may stand in several pieces."""
     unknown: list[str] = []
     for query, lines in groupby(read_trec_run(path), key=lambda line: line[0]):
         listed = list(lines)
@@ -201,28 +222,55 @@ def _trec_lists(path: Path, corpus: Corpus) -> Iterator[tuple[int, NDArray[Any],
         )
 
 
-def _pool_lists(pool: Dataset, corpus: Corpus) -> Iterator[tuple[int, NDArray[Any], NDArray[Any]]]:
+def _joined(lists: Listed) -> Listed:
+    """Yield each query once, with all of its pieces."""
+    pieces: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
+    for key, rows, scores in lists:
+        pieces.setdefault(key, []).append((rows, scores))
+    for key, own in pieces.items():
+        rows, scores = zip(*own, strict=True)
+        yield key, np.concatenate(rows), np.concatenate(scores)
+
+
+def _pool_lists(pool: Dataset, corpus: Corpus) -> Listed:
     """Yield (query key, rows, scores) of a pool data set with ids or rows."""
     names = pool.column_names
-    by_row = "candidate_rows" in names
-    if "query" not in names or not (by_row or "candidate_ids" in names):
+    query = next((name for name in QUERY_NAMES if name in names), None)
+    listing_column = next((name for name in CANDIDATES if name in names), None)
+    if query is None or listing_column is None or SCORES not in names:
         raise ColumnError(
-            "a pool needs the columns query, candidate_rows or candidate_ids, and "
-            f"candidate_scores; found {listing(names)}."
+            f"a pool needs a query column ({listing(QUERY_NAMES)}), candidate_rows or "
+            f"candidate_ids, and candidate_scores; found {listing(names)}."
         )
-    for row in pool:
-        listed = row["candidate_rows"] if by_row else corpus.rows_of_ids(row["candidate_ids"])
+    for row in pool.select_columns([query, listing_column, SCORES]):
+        listed, scored = row[listing_column] or [], row[SCORES] or []
+        if len(listed) != len(scored):
+            raise PoolError(
+                f"in the pool, the query {row[query]!r} has {len(listed)} candidates and "
+                f"{len(scored)} scores. Columns of different minings were mixed: retrieve again."
+            )
+        if listing_column == IDS:
+            listed = corpus.rows_of_ids(listed)
         rows = np.asarray(listed, dtype=np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(corpus)):
             raise PoolError(
                 f"the pool names documents that the corpus of {len(corpus)} documents does not "
                 "have. Give the corpus that the pool was made on."
             )
-        scores = np.array(row["candidate_scores"], dtype=np.float32)
-        yield int(text_keys([row["query"]])[0]), rows, scores
+        yield int(text_keys([row[query]])[0]), rows, np.array(scored, dtype=np.float32)
 
 
-def _write(folder: Path, lists: Iterator[tuple[int, NDArray[Any], NDArray[Any]]]) -> None:
+def _best_first(
+    rows: NDArray[np.int64], scores: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return a list in order, each document once; without scores it is in order already."""
+    if not np.isnan(scores).any():
+        rows, scores = (part[0] for part in order_by_score(rows[None], scores[None]))
+    first = np.sort(np.unique(rows, return_index=True)[1])
+    return rows[first], scores[first]
+
+
+def _write(folder: Path, lists: Listed) -> None:
     """Write the lists as arrays sorted by query key, each list best first."""
     collected = sorted(lists, key=lambda entry: entry[0])
     keys = np.array([key for key, *_ in collected], dtype=np.uint64)
@@ -234,13 +282,13 @@ def _write(folder: Path, lists: Iterator[tuple[int, NDArray[Any], NDArray[Any]]]
         kept = np.concatenate([[True], keys[1:] != keys[:-1]])
         collected = [entry for entry, keep in zip(collected, kept, strict=True) if keep]
         keys = keys[kept]
-    ordered = [order_by_score(rows[None], scores[None]) for _, rows, scores in collected]
-    offsets = np.concatenate([[0], np.cumsum([rows.shape[1] for rows, _ in ordered])])
+    ordered = [_best_first(rows, scores) for _, rows, scores in collected]
+    offsets = np.concatenate([[0], np.cumsum([len(rows) for rows, _ in ordered])])
     values = (
         keys,
         offsets.astype(np.int64),
-        np.concatenate([rows[0] for rows, _ in ordered]),
-        np.concatenate([scores[0] for _, scores in ordered]),
+        np.concatenate([rows for rows, _ in ordered]),
+        np.concatenate([scores for _, scores in ordered]),
     )
     for name, value in zip(ARRAYS, values, strict=True):
         np.save(folder / f"{name}.npy", value)

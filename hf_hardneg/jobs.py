@@ -1,0 +1,141 @@
+"""A whole mining job from files to files, as the command line runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from hf_hardneg.columns import QueryColumns
+from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
+from hf_hardneg.formats.output import OUTPUT_FORMATS
+from hf_hardneg.formats.writers import WRITERS
+from hf_hardneg.miner import OfflineMiner
+from hf_hardneg.outputs import FILE_FORMATS, check_output, report_sidecars, write_mined
+from hf_hardneg.query_sources import load_queries
+from hf_hardneg.report import Report
+from hf_hardneg.sources import beir_corpus_file
+
+__all__ = ["MineJob", "dry_run_report", "run_mine"]
+
+
+@dataclass(frozen=True, slots=True)
+class MineJob:
+    """What ``hf-hardneg mine`` is asked to do; the fields are its options."""
+
+    queries: str
+    output: Path | None = None
+    corpus: str | None = None
+    qrels: str | None = None
+    split: str | None = None
+    strategy: str = "bm25"
+    num_negatives: int = 5
+    output_format: str = "columns"
+    file_format: str = "arrow"
+    settings: dict[str, Any] = field(default_factory=dict)
+    underfilled: str | None = None
+    seed: int = 0
+    num_proc: int | None = None
+    query_column: str | None = None
+    positive_column: str | None = None
+    positive_ids_column: str | None = None
+    cache_dir: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def trainer_format(self) -> str | None:
+        """The other trainer's format that is asked for, if it is one."""
+        return self.output_format if self.output_format in WRITERS else None
+
+    @property
+    def columns(self) -> QueryColumns:
+        """The names of the query columns."""
+        return QueryColumns(self.query_column, self.positive_column, self.positive_ids_column)
+
+
+def _check(job: MineJob) -> None:
+    """Refuse what cannot end well before any file is read."""
+    known = [*OUTPUT_FORMATS, *(name for name in WRITERS if name not in FILE_FORMATS)]
+    if job.output_format not in known:
+        raise ParameterError(
+            f"output_format={job.output_format!r}; expected one of {listing(known, 40)}."
+            f"{did_you_mean(job.output_format, known)} (A data set is saved as JSONL or Parquet by "
+            "--file-format.)"
+        )
+
+
+def _prepared(job: MineJob) -> tuple[OfflineMiner, Dataset, list[str]]:
+    """Load the queries and make the miner."""
+    loaded = load_queries(job.queries, job.qrels, job.split)
+    corpus = job.corpus
+    if corpus is None and Path(job.queries).is_dir() and beir_corpus_file(Path(job.queries)):
+        corpus = job.queries
+    miner = OfflineMiner(
+        job.strategy,
+        corpus=corpus,
+        num_negatives=job.num_negatives,
+        seed=job.seed,
+        underfilled=job.underfilled,
+        query_column=job.query_column,
+        positive_column=job.positive_column,
+        positive_ids_column=job.positive_ids_column,
+        cache_dir=job.cache_dir,
+        **job.settings,
+    )
+    return miner, loaded.rows, loaded.notes
+
+
+def run_mine(job: MineJob) -> Report:
+    """Mine, write, and return the report.
+
+    Raises:
+        HardNegError: anything that is wrong with the input or the output, one clear message.
+    """
+    if job.output is None:
+        raise OutputError("there is no output folder: give --output, or --dry-run to only look.")
+    _check(job)
+    check_output(job.output, overwrite=job.overwrite)
+    miner, rows, notes = _prepared(job)
+    miner = miner.knowing(rows)
+    form = "columns" if job.trainer_format else job.output_format
+    mined = miner.mine(rows, form, num_proc=job.num_proc, resume=job.resume)
+    report = miner.report(mined)
+    report = replace(report, notes=[*report.notes, *notes])
+    recipe = {**miner.recipe(), "output_format": job.output_format}
+    written = write_mined(
+        mined,
+        job.output,
+        job.trainer_format or job.file_format,
+        corpus=miner.corpus,
+        num_negatives=job.num_negatives,
+        overwrite=job.overwrite,
+        columns=job.columns,
+        sidecars=report_sidecars(report.to_json(), recipe),
+    )
+    left_out = written.rows_in - written.rows_written
+    if left_out:
+        note = (
+            f"{left_out:,} rows have no place in the format {job.output_format}: not written."
+        )
+        report = replace(report, notes=[*report.notes, note])
+    return report
+
+
+def dry_run_report(job: MineJob, sample: int) -> Report:
+    """Mine a sample of rows, spread evenly over the data, and write no output.
+
+    The index of the corpus is built and kept in the cache, so that the real run finds it there.
+    """
+    _check(job)
+    miner, rows, notes = _prepared(job)
+    size = min(sample, len(rows))
+    picked = rows.select([place * len(rows) // size for place in range(size)] if size else [])
+    known = miner.knowing(rows)
+    mined = known.mine(picked, "columns", num_proc=job.num_proc)
+    report = known.report(mined)
+    if size < len(rows):
+        notes = [*notes, f"a sample of {size:,} of {len(rows):,} rows."]
+    return replace(report, notes=[*report.notes, *notes])

@@ -1,0 +1,273 @@
+"""Writing a mined set to a folder, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+
+from hf_hardneg.arrow import flat_list
+from hf_hardneg.cache import explain_os_error, staging_folder
+from hf_hardneg.candidates import NO_ROW
+from hf_hardneg.columns import QueryColumns, find_columns, read_batch
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import ColumnError, FormatError, OutputError, did_you_mean, listing
+from hf_hardneg.formats.mined_row import Document, MinedRow
+from hf_hardneg.formats.writers import WRITERS, Written, find_writer, write_rows
+from hf_hardneg.hashing import exact_key
+from hf_hardneg.queries import to_queries
+from hf_hardneg.stages import POSITIVE_SCORES, SCORES
+
+__all__ = [
+    "FILE_FORMATS",
+    "check_output",
+    "mined_rows",
+    "output_folder",
+    "report_sidecars",
+    "write_mined",
+]
+
+FILE_FORMATS = ("arrow", "parquet", "jsonl")
+"""Formats of a data set as it is; the others are those of other trainers."""
+
+SIDECARS = "hardneg"
+READ_BATCH = 1_000
+
+
+@contextmanager
+def output_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a staging folder that becomes ``folder`` when the block ends well.
+
+    Until then an old folder of that name is untouched. With ``overwrite`` it is put aside first
+    and removed last, so that a kill at any moment leaves the old or the new result.
+
+    Raises:
+        OutputError: the folder is there and not empty, is a file, or cannot be written.
+    """
+    final = Path(folder).expanduser().absolute()
+    aside = final.with_name(f".{final.name}.replaced")
+    if aside.exists() and not final.exists():
+        os.rename(aside, final)  # an earlier run was killed between its two renames
+    check_output(final, overwrite=overwrite)
+    with staging_folder(final.parent, final.name) as staging:
+        yield staging
+        staging.chmod(0o755)
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            if final.exists():
+                os.rename(final, aside)
+            os.rename(staging, final)
+        except OSError as error:
+            raise explain_os_error(error, final) from error
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_output(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse an output folder before any work is done for it.
+
+    Raises:
+        OutputError: it is there and not empty, or is a file.
+    """
+    final = Path(folder).expanduser().absolute()
+    if final.is_dir():
+        if any(final.iterdir()) and not overwrite:
+            raise OutputError(
+                f"the output folder {str(final)!r} exists and is not empty. Choose another, or "
+                "replace it with --overwrite (overwrite=True)."
+            )
+    elif final.exists():
+        raise OutputError(f"{str(final)!r} is a file; the output is a folder. Choose another name.")
+
+
+def write_mined(
+    mined: Dataset,
+    folder: str | os.PathLike[str],
+    format: str = "arrow",
+    *,
+    corpus: Any = None,  # noqa: ANN401
+    num_negatives: int | None = None,
+    overwrite: bool = False,
+    columns: QueryColumns | None = None,
+    sidecars: Mapping[str, str] | None = None,
+) -> Written:
+    """Write a mined set into a folder.
+
+    Args:
+        mined: what :meth:`OfflineMiner.mine` returned; for the formats of other trainers with
+            ``output_format="columns"``, which has ids and scores.
+        folder: must not exist, or be empty.
+        format: ``arrow`` (opened again by ``load_from_disk``), ``parquet``, ``jsonl``, or one of
+            ``flagembedding``, ``tevatron``, ``tevatron-ids``, ``colbert``, ``pylate``,
+            ``pylate-contrastive``, ``beir``, ``trec``.
+        corpus: the documents; needed by the formats of other trainers.
+        num_negatives: width of the files that have a fixed one.
+        overwrite: replace the folder if it is there.
+        columns: names of the query columns, if they are not the usual ones.
+        sidecars: further files, name -> text, put into ``hardneg/``.
+
+    Returns:
+        The files and how many rows were written or left out.
+
+    Raises:
+        OutputError: the folder is there and not empty, or the disk is full.
+        FormatError: an unknown format, or rows that it cannot hold.
+    """
+    if format not in FILE_FORMATS and format not in WRITERS:
+        known = [*FILE_FORMATS, *(name for name in WRITERS if name not in FILE_FORMATS)]
+        raise FormatError(
+            f"unknown format {format!r}.{did_you_mean(format, known)} Known: {listing(known)}."
+        )
+    with output_folder(folder, overwrite=overwrite) as staging:
+        if format in ("arrow", "parquet") or "hard_negatives" not in mined.column_names:
+            written = _write_data_set(mined, staging, format)
+        else:
+            written = _write_rows(mined, staging, format, corpus, num_negatives, columns)
+        for name, text in (sidecars or {}).items():
+            (staging / SIDECARS).mkdir(exist_ok=True)
+            (staging / SIDECARS / name).write_text(text, encoding="utf-8")
+        files = [Path(folder) / path.relative_to(staging) for path in written.files]
+    return Written(
+        files,
+        written.rows_in,
+        written.rows_written,
+        written.rows_without_negatives,
+        written.rows_too_few,
+        written.rows_without_scores,
+    )
+
+
+def _write_data_set(mined: Dataset, staging: Path, form: str) -> Written:
+    """Save the data set as it is."""
+    if form not in FILE_FORMATS:
+        raise FormatError(
+            f"the format {form!r} needs ids and scores, and this set has only "
+            f"{listing(mined.column_names)}. Mine with output_format='columns'."
+        )
+    if form == "arrow":
+        mined.save_to_disk(str(staging))
+    elif form == "parquet":
+        mined.to_parquet(str(staging / "train.parquet"))
+    else:
+        mined.to_json(str(staging / "train.jsonl"), lines=True, force_ascii=False)
+    files = sorted(path for path in staging.rglob("*") if path.is_file())
+    return Written(files, len(mined), len(mined), 0)
+
+
+def _write_rows(
+    mined: Dataset,
+    staging: Path,
+    form: str,
+    corpus: Any,  # noqa: ANN401
+    num_negatives: int | None,
+    columns: QueryColumns | None,
+) -> Written:
+    """Write rows one by one in the format of another trainer."""
+    writer = find_writer(form)
+    if corpus is None:
+        raise FormatError(f"the format {form!r} needs the documents' ids: give corpus=...")
+    documents = Corpus.of(corpus)
+    names = columns or QueryColumns()
+    return write_rows(
+        mined_rows(_grouped(mined, names), documents, names),
+        staging,
+        form,
+        _documents(documents) if writer.needs_corpus else None,
+        num_negatives=num_negatives,
+    )
+
+
+def _documents(corpus: Corpus) -> Iterator[Document]:
+    for start in range(0, len(corpus), READ_BATCH):
+        rows = range(start, min(start + READ_BATCH, len(corpus)))
+        yield from map(Document, corpus.ids(rows), corpus.texts(rows))
+
+
+def _query_ids(mined: Dataset, columns: QueryColumns) -> list[str]:
+    """Return the user's ids of the queries, or ids made of their texts."""
+    found = find_columns(mined.column_names, columns)
+    if found.query_id is not None:
+        return [str(value) for value in mined[found.query_id]]
+    return [f"q-{exact_key(text):016x}" for text in mined[str(found.query)]]
+
+
+def _grouped(mined: Dataset, columns: QueryColumns) -> Dataset:
+    """Put the rows of a query beside each other, queries in the order of their first row."""
+    ids = _query_ids(mined, columns)
+    first = {identity: place for place, identity in reversed(list(enumerate(ids)))}
+    order = np.argsort([first[identity] for identity in ids], kind="stable")
+    if (order == np.arange(len(order))).all():
+        return mined
+    return mined.select(order.tolist())
+
+
+def _scores(values: pa.Array) -> list[float | None]:
+    """Return float32 scores as the shortest numbers that stand for them."""
+    return [
+        None if value is None else float(str(np.float32(value))) for value in values.to_pylist()
+    ]
+
+
+def mined_rows(mined: Dataset, corpus: Corpus, columns: QueryColumns) -> Iterator[MinedRow]:
+    """Yield the rows of a set mined with ``output_format="columns"``, texts, ids and scores.
+
+    Args:
+        mined: the mined set.
+        corpus: the documents that its ids belong to.
+        columns: names of the query columns.
+
+    Raises:
+        ColumnError: the set lacks the columns that mining adds.
+    """
+    needed = ("hard_negatives", "hard_negative_ids", SCORES, POSITIVE_SCORES)
+    missing = [name for name in needed if name not in mined.column_names]
+    if missing:
+        raise ColumnError(
+            f"the set lacks {listing(missing)}; it has {listing(mined.column_names)}. Mine with "
+            "output_format='columns'."
+        )
+    found = find_columns(mined.column_names, columns)
+    for table in mined.with_format("arrow").iter(READ_BATCH):
+        yield from _rows_of(table, corpus, found)
+
+
+def _rows_of(table: pa.Table, corpus: Corpus, found: QueryColumns) -> Iterator[MinedRow]:
+    raw = read_batch(table, found)
+    queries = to_queries(raw, corpus, None, keys=False)
+    known = queries.positive_rows != NO_ROW
+    ids = np.full(len(known), "", dtype=object)
+    ids[known] = corpus.ids(queries.positive_rows[known])
+    texts = list(queries.positive_texts) or corpus.texts(queries.positive_rows)
+    names = raw.query_ids or [f"q-{exact_key(text):016x}" for text in raw.queries]
+    offsets, scores = flat_list(table[SCORES])
+    flat, positive_scores = _scores(scores), _scores(flat_list(table[POSITIVE_SCORES])[1])
+    negatives, negative_ids = (
+        table[name].to_pylist() for name in ("hard_negatives", "hard_negative_ids")
+    )
+    for line, text in enumerate(raw.queries):
+        own = slice(int(queries.offsets[line]), int(queries.offsets[line + 1]))
+        yield MinedRow(
+            names[line],
+            text,
+            ids[own].tolist(),
+            texts[own],
+            positive_scores[own],
+            negative_ids[line],
+            negatives[line],
+            flat[offsets[line] : offsets[line + 1]],
+        )
+
+
+def report_sidecars(report_json: str, recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files that stand beside a mined set: its report and its recipe."""
+    return {
+        "report.json": report_json + "\n",
+        "recipe.json": json.dumps(recipe, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+    }
