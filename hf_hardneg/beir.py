@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from hf_hardneg.errors import FormatError, QueryError, did_you_mean, listing
-from hf_hardneg.readers import open_text, read_json_lines
+from hf_hardneg.readers import open_text, read_records
 
 __all__ = ["default_split", "judged_queries", "queries_file", "read_qrels", "split_names"]
 
@@ -24,18 +27,28 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parse(path: Path, number: int, query: str, document: str, grade: str) -> tuple[str, str, int]:
+def _judgement(path: Path, number: int, fields: list[str], form: int) -> tuple[str, str, float]:
+    where = f"{path}, line {number}"
+    if len(fields) != form:
+        raise FormatError(f"{where}: {len(fields)} fields; expected {form} as in the lines before.")
+    query, document, grade = fields[0], fields[form - 2], fields[-1]
     if not query or not document:
-        raise FormatError(f"{path}, line {number}: an id is empty; expected two ids and a score.")
-    try:
-        return query, document, int(float(grade))
-    except (ValueError, OverflowError) as error:
-        raise FormatError(
-            f"{path}, line {number}: the score is {grade!r}; expected a number."
-        ) from error
+        raise FormatError(f"{where}: an id is empty; expected two ids and a score.")
+    if not (_is_number(grade) and math.isfinite(float(grade))):
+        raise FormatError(f"{where}: the score is {grade!r}; expected a number.")
+    return query, document, float(grade)
 
 
-def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
+def _fields(line: str) -> list[str]:
+    """Split a line at its tabs, else at white space; an id may be quoted, as BEIR reads it."""
+    if "\t" not in line:
+        return line.split()
+    if '"' in line:
+        return next(csv.reader([line], delimiter="\t"))
+    return line.split("\t")
+
+
+def read_qrels(path: Path) -> Iterator[tuple[str, str, float]]:
     """Yield (query id, document id, grade) of a file of judgements.
 
     Two forms are known: BEIR, three fields separated by tabs WITH a header line, and TREC,
@@ -43,28 +56,25 @@ def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
     refused: other readers take its first judgement for the header and lose it.
 
     Raises:
-        FormatError: no header, or a line with another number of fields. Names the line.
+        FormatError: no header, a line with another number of fields, or a damaged file. Names the
+            line.
     """
-    with open_text(path) as lines:
-        form: int | None = None
-        for number, line in enumerate(lines, start=1):
-            text = line.rstrip("\r\n")
-            if not text.strip():
-                continue
-            fields = text.split("\t") if "\t" in text else text.split()
-            if form is None:
-                form = _form(path, number, fields)
-                if form == BEIR_FIELDS:
+    number, form = 0, 0
+    try:
+        with open_text(path) as lines:
+            for number, line in enumerate(lines, start=1):
+                fields = _fields(line.rstrip("\r\n"))
+                if not any(fields):
                     continue
-            if len(fields) != form:
-                raise FormatError(
-                    f"{path}, line {number}: {len(fields)} fields; expected {form} as in the lines "
-                    "before."
-                )
-            query, document = fields[0], fields[form - 2]
-            yield _parse(path, number, query, document, fields[-1])
-        if form is None:
-            raise FormatError(f"{path} holds no judgements; expected a header and judgements.")
+                if not form:
+                    form = _form(path, number, fields)
+                    if form == BEIR_FIELDS:
+                        continue
+                yield _judgement(path, number, fields, form)
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        raise FormatError(f"{path}, after line {number}: cannot be read ({error}).") from error
+    if not form:
+        raise FormatError(f"{path} holds no judgements; expected a header and judgements.")
 
 
 def _form(path: Path, number: int, fields: list[str]) -> int:
@@ -118,9 +128,9 @@ def default_split(folder: Path, split: str | None = None) -> Path:
 
 
 def _query_texts(path: Path) -> dict[str, str]:
-    """Read ``{"_id", "text"}`` lines; an id that stands twice is refused."""
+    """Read ``{"_id", "text"}`` records; an id that stands twice is refused."""
     texts: dict[str, str] = {}
-    for number, record in enumerate(read_json_lines(path), start=1):
+    for number, record in enumerate(read_records(path), start=1):
         identity = record.get("_id", record.get("query_id", record.get("id")))
         text = record.get("text", record.get("query"))
         if identity is None or not isinstance(text, str):
@@ -138,7 +148,7 @@ def judged_queries(queries: Path, qrels: Path) -> tuple[dict[str, list[object]],
     """Join queries with their positives, the documents with a grade above 0.
 
     Args:
-        queries: a JSONL file of queries.
+        queries: a file of queries, with the fields ``_id`` and ``text``.
         qrels: a file of judgements.
 
     Returns:

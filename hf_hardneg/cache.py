@@ -58,7 +58,9 @@ def content_hash(*parts: object) -> str:
 
 def explain_os_error(error: OSError, path: Path) -> OutputError:
     """Turn an error of the operating system into ours, with what to do about it."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    # NumPy reports a write cut short without the number of the error.
+    cut_short = error.errno is None and " requested and " in str(error)
+    if cut_short or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = (
             "The disk, or your share of it, is full: free some space or choose another folder, "
             "then run again."

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.miner import OfflineMiner
-from hf_hardneg.outputs import write_mined
+from hf_hardneg.outputs import RECIPE, check_output, report_sidecars, write_mined
 from hf_hardneg.pool import candidate_lists
 from hf_hardneg.report import Report
 from hf_hardneg.stdlib_docs import StdlibCollection, stdlib_collection
@@ -89,12 +89,13 @@ def run_demo(folder: str | Path, *, seed: int = 0, overwrite: bool = True) -> De
     Args:
         folder: where the mined set is written; ``load_from_disk`` opens it.
         seed: of the miner.
-        overwrite: replace the folder if it is there.
+        overwrite: replace the folder if it is there and holds the output of an earlier call.
 
     Raises:
         CorpusError: this Python has no sources of its standard library.
         OutputError: the folder cannot be written.
     """
+    _check_output(Path(folder), overwrite=overwrite)
     collection = stdlib_collection()
     pairs = _pairs(collection)
     corpus = Corpus(dict(collection.documents))
@@ -110,15 +111,27 @@ def run_demo(folder: str | Path, *, seed: int = 0, overwrite: bool = True) -> De
         for name in names
         if name in relevant[row] and name not in chosen[row]
     ]
-    write_mined(mined, folder, overwrite=overwrite)
+    report = miner.report(mined)
+    write_mined(
+        mined,
+        folder,
+        overwrite=overwrite,
+        sidecars=lambda written: report_sidecars(report.to_json(), miner.recipe()),
+    )
     return DemoResult(
         mined,
-        miner.report(mined),
+        report,
         _count(naive, relevant),
         _count(chosen, relevant),
         caught,
         Path(folder),
     )
+
+
+def _check_output(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that cannot be written, or that holds something else than a mined set."""
+    ours = (folder.expanduser() / RECIPE).is_file()
+    check_output(folder, overwrite=overwrite and ours)
 
 
 def _count(chosen: list[list[str]], relevant: list[frozenset[str]]) -> FalseNegatives:
@@ -176,7 +189,9 @@ def show_demo(result: DemoResult, console: Console) -> None:
     )
     console.print(
         f"\nThe mined set is in {result.folder}. Open it with:\n"
-        f'  from datasets import load_from_disk\n  load_from_disk("{result.folder}")',
+        f"  from datasets import load_from_disk\n  load_from_disk({str(result.folder)!r})",
         markup=False,
+        emoji=False,
         highlight=False,
+        soft_wrap=True,
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import inspect
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
+from hf_hardneg.cache import cache_root
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
 from hf_hardneg.formats.output import OUTPUT_FORMATS
-from hf_hardneg.formats.writers import WRITERS
+from hf_hardneg.formats.writers import WRITERS, Written
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.outputs import FILE_FORMATS, check_output, report_sidecars, write_mined
 from hf_hardneg.query_sources import load_queries
@@ -41,6 +45,7 @@ class MineJob:
     query_column: str | None = None
     positive_column: str | None = None
     positive_ids_column: str | None = None
+    query_id_column: str | None = None
     cache_dir: Path | None = None
     resume: bool = False
     overwrite: bool = False
@@ -53,7 +58,9 @@ class MineJob:
     @property
     def columns(self) -> QueryColumns:
         """The names of the query columns."""
-        return QueryColumns(self.query_column, self.positive_column, self.positive_ids_column)
+        return QueryColumns(
+            self.query_column, self.positive_column, self.positive_ids_column, self.query_id_column
+        )
 
 
 def _check(job: MineJob) -> None:
@@ -65,13 +72,62 @@ def _check(job: MineJob) -> None:
             f"{did_you_mean(job.output_format, known)} (A data set is saved as JSONL or Parquet by "
             "--file-format.)"
         )
+    if job.trainer_format and job.file_format != "arrow":
+        raise ParameterError(
+            f"file_format={job.file_format!r} does not go with output_format="
+            f"{job.output_format!r}, which has files of its own. Leave one of the two out."
+        )
+    _check_settings(job.settings)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that are parameters of the miner and not of a stage."""
+    options = {entry.name for entry in fields(MineJob)}
+    own = {"self", *inspect.signature(OfflineMiner).parameters} - {"options"}
+    for name in settings:
+        if name in options:
+            option = "--" + name.replace("_", "-")
+            raise ParameterError(
+                f"{name!r} is no parameter of a stage, but an option of its own: {option}."
+            )
+        if name in own:
+            raise ParameterError(
+                f"{name!r} is no parameter of a stage. Name filters and the sampler in the "
+                "strategy: --strategy bm25+denoised+random."
+            )
+
+
+def _check_output(job: MineJob) -> Path:
+    """Return the output folder, once it is sure that nothing else of the job is in it."""
+    if job.output is None:
+        raise OutputError("there is no output folder: give --output, or --dry-run to only look.")
+    check_output(job.output, overwrite=job.overwrite)
+    output = job.output.expanduser().resolve()
+    used = {
+        "queries": job.queries,
+        "corpus": job.corpus,
+        "judgements": job.qrels,
+        "cache": cache_root(job.cache_dir),
+    }
+    for what, place in used.items():
+        path = Path(place or "").expanduser()
+        # A name on the Hub is no place here; the cache may be made later.
+        if not place or not (what == "cache" or os.path.exists(path)):
+            continue
+        path = path.resolve()
+        if path == output or output in path.parents:
+            raise OutputError(
+                f"the output folder {str(output)!r} holds the {what} of this run ({str(place)!r}), "
+                "and an output folder is replaced as a whole. Choose a folder of its own."
+            )
+    return job.output
 
 
 def _prepared(job: MineJob) -> tuple[OfflineMiner, Dataset, list[str]]:
     """Load the queries and make the miner."""
     loaded = load_queries(job.queries, job.qrels, job.split)
-    corpus = job.corpus
-    if corpus is None and Path(job.queries).is_dir() and beir_corpus_file(Path(job.queries)):
+    corpus, folder = job.corpus, Path(job.queries).expanduser()
+    if corpus is None and os.path.isdir(folder) and beir_corpus_file(folder):
         corpus = job.queries
     miner = OfflineMiner(
         job.strategy,
@@ -82,6 +138,7 @@ def _prepared(job: MineJob) -> tuple[OfflineMiner, Dataset, list[str]]:
         query_column=job.query_column,
         positive_column=job.positive_column,
         positive_ids_column=job.positive_ids_column,
+        query_id_column=job.query_id_column,
         cache_dir=job.cache_dir,
         **job.settings,
     )
@@ -94,34 +151,38 @@ def run_mine(job: MineJob) -> Report:
     Raises:
         HardNegError: anything that is wrong with the input or the output, one clear message.
     """
-    if job.output is None:
-        raise OutputError("there is no output folder: give --output, or --dry-run to only look.")
     _check(job)
-    check_output(job.output, overwrite=job.overwrite)
+    output = _check_output(job)
     miner, rows, notes = _prepared(job)
     miner = miner.knowing(rows)
     form = "columns" if job.trainer_format else job.output_format
     mined = miner.mine(rows, form, num_proc=job.num_proc, resume=job.resume)
-    report = miner.report(mined)
-    report = replace(report, notes=[*report.notes, *notes])
+    report = _with_notes(miner.report(mined), notes)
     recipe = {**miner.recipe(), "output_format": job.output_format}
+
+    def final_report(written: Written) -> Report:
+        left_out = written.rows_in - written.rows_written
+        if not left_out:
+            return report
+        note = f"{left_out:,} rows have no place in the format {job.output_format}: not written."
+        return _with_notes(report, [note])
+
     written = write_mined(
         mined,
-        job.output,
+        output,
         job.trainer_format or job.file_format,
         corpus=miner.corpus,
         num_negatives=job.num_negatives,
         overwrite=job.overwrite,
         columns=job.columns,
-        sidecars=report_sidecars(report.to_json(), recipe),
+        sidecars=lambda written: report_sidecars(final_report(written).to_json(), recipe),
     )
-    left_out = written.rows_in - written.rows_written
-    if left_out:
-        note = (
-            f"{left_out:,} rows have no place in the format {job.output_format}: not written."
-        )
-        report = replace(report, notes=[*report.notes, note])
-    return report
+    return final_report(written)
+
+
+def _with_notes(report: Report, notes: list[str]) -> Report:
+    """Return the report with more to say."""
+    return replace(report, notes=[*report.notes, *notes])
 
 
 def dry_run_report(job: MineJob, sample: int) -> Report:
@@ -138,4 +199,4 @@ def dry_run_report(job: MineJob, sample: int) -> Report:
     report = known.report(mined)
     if size < len(rows):
         notes = [*notes, f"a sample of {size:,} of {len(rows):,} rows."]
-    return replace(report, notes=[*report.notes, *notes])
+    return _with_notes(report, notes)

@@ -13,6 +13,7 @@ from datasets import Dataset, Features, concatenate_datasets
 from datasets.fingerprint import Hasher
 
 from hf_hardneg.cache import content_hash, explain_os_error
+from hf_hardneg.errors import OutputError
 
 __all__ = ["BatchStage", "Step", "map_steps"]
 
@@ -100,6 +101,8 @@ def map_steps(
                     parts[place].append(part)
         for entry in kept:
             (entry.folder / DONE).touch()
+    except OutputError:  # a stage's own, which says more
+        raise
     except OSError as error:
         raise explain_os_error(error, home) from error
     return [
@@ -129,7 +132,11 @@ def _places(
 def _map_part(
     part: Dataset, step: Step, kept: _Kept, number: int, count: str, num_proc: int | None
 ) -> Dataset:
-    workers = min(num_proc or 1, max(len(part), 1))
+    if not len(part):  # ``Dataset.map`` would leave the columns as they are
+        return Dataset(
+            step.features.arrow_schema.empty_table(), fingerprint=f"{kept.key}-{number}"
+        ).with_format("arrow")
+    workers = min(num_proc or 1, len(part))
     return part.map(
         step.stage,
         batched=True,

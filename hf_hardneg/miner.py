@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast, overload
 
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value
+from datasets import Dataset, DatasetDict, IterableDataset
 from datasets.fingerprint import Hasher
 
 from hf_hardneg.cache import cache_root
@@ -21,45 +21,26 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import (
     CorpusError,
     ParameterError,
-    PoolError,
     PositivesWarning,
     QueryError,
     StrategyError,
     did_you_mean,
-    listing,
 )
 from hf_hardneg.filters import Filter, Veto
-from hf_hardneg.formats.output import OutputFormat, output_format
-from hf_hardneg.mapping import Step, map_steps
-from hf_hardneg.pool import POOL_FEATURES, describe, description_of
+from hf_hardneg.formats.output import output_format as check_format
+from hf_hardneg.plan import Plan, arrow_table
+from hf_hardneg.pool import description_of
 from hf_hardneg.positives import KnownPositives
-from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives
-from hf_hardneg.report import Report, pool_positive_scores, report_of
+from hf_hardneg.queries import positives_as_corpus, scan_positives
+from hf_hardneg.report import Report, report_of
 from hf_hardneg.retrievers import Retriever
-from hf_hardneg.samplers import Sampler, TopSampler
-from hf_hardneg.selection import Rules
-from hf_hardneg.stages import (
-    OWN_COLUMNS,
-    POSITIVE_SCORES,
-    TRACE,
-    TRACE_FEATURE,
-    UNDERFILLED,
-    DecideStage,
-    Reader,
-    RetrieveStage,
-    TimedStage,
-    WriteStage,
-    decision_features,
-    promotes,
-)
+from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
+from hf_hardneg.samplers import Sampler
+from hf_hardneg.stages import OWN_COLUMNS, UNDERFILLED, Reader
 from hf_hardneg.strategy import Strategy, assemble, build, check
 
 __all__ = ["OfflineMiner"]
 
-RETRIEVE_BATCH = 2_000
-DECIDE_BATCH = 2_000
-VETO_BATCH = 250
-WRITE_BATCH = 1_000
 VERSIONED = ("hf-hardneg", "bm25s", "datasets", "sentence-transformers", "torch")
 CONSTRUCTOR = (
     "strategy", "corpus", "num_negatives", "seed", "filters", "sampler", "positives",
@@ -198,6 +179,8 @@ class OfflineMiner:
     def _build(self, corpus: Corpus) -> None:
         context = {"corpus": corpus, "cache_dir": self.cache_dir, "seed": self.seed}
         self._use(build(self._text, context, self._options))
+        # From here on the stages say it all; an option may be a model, which must not travel.
+        self._text, self._options = "", {}
 
     def _use(self, strategy: Strategy) -> None:
         documents = len(strategy.retriever.corpus)
@@ -269,17 +252,18 @@ class OfflineMiner:
             ColumnError, QueryError: data that cannot be used; found before the work starts.
             UnderfilledError: with ``underfilled="error"``.
         """
-        form = self._form(output_format)
+        check_format(output_format)
         bound = self._bound(dataset)
+        plan = bound._plan(output_format, keep_columns)
         if isinstance(dataset, DatasetDict):
             splits = {
-                name: bound._mine_rows(part, form, keep_columns, num_proc, resume)
+                name: bound._run(num_proc, resume).mine(plan, part)
                 for name, part in dataset.items()
             }
             return cast(Data, DatasetDict(splits))
         if isinstance(dataset, IterableDataset):
-            return cast(Data, bound._mine_stream(dataset, form, keep_columns))
-        return cast(Data, bound._mine_rows(dataset, form, keep_columns, num_proc, resume))
+            return cast(Data, mine_stream(plan, dataset))
+        return cast(Data, bound._run(num_proc, resume).mine(plan, dataset))
 
     def knowing(self, dataset: Dataset | DatasetDict | IterableDataset) -> OfflineMiner:
         """Return a copy that knows the positives of all rows of ``dataset``.
@@ -306,9 +290,7 @@ class OfflineMiner:
             resume: use the finished parts of an interrupted run.
         """
         bound = self._bound(dataset)
-        pool = bound._retrieve(dataset, num_proc, resume)
-        self._seconds = bound._seconds
-        return pool
+        return bound._run(num_proc, resume).retrieve(bound._plan(), dataset)
 
     def select(
         self,
@@ -331,10 +313,10 @@ class OfflineMiner:
         Raises:
             PoolError: the pool was made on another corpus, or lacks a column.
         """
-        form = self._form(output_format)
-        self._check_pool(pool)
+        check_format(output_format)
+        check_pool(pool, self._need_strategy().retriever.corpus)
         bound = self._bound(pool)
-        return bound._select(pool, form, keep_columns, num_proc, resume)
+        return bound._run(num_proc, resume).select(bound._plan(output_format, keep_columns), pool)
 
     def report(self, mined: Dataset) -> Report:
         """Return what happened to each row of a mined set.
@@ -354,7 +336,7 @@ class OfflineMiner:
             strategy=self.strategy,
             num_negatives=self.num_negatives,
             seed=self.seed,
-            corpus=self._corpus_note(),
+            corpus=corpus_note(self._need_strategy().retriever.corpus),
         )
 
     # -- one batch ---------------------------------------------------------------------------
@@ -374,24 +356,15 @@ class OfflineMiner:
         Returns:
             The new columns as lists, or the whole table with them.
         """
-        self._need_strategy()
+        plan = self._plan()
         self._warn_of_rows()
         if isinstance(batch, pa.Table):
-            return self._mine_table(batch)
+            return plan.table(batch)
         columns = find_columns(list(batch), self._columns)
         needed = [columns.query, columns.positive, columns.positive_ids, columns.query_id]
-        table = pa.table({name: list(batch[name]) for name in needed if name is not None})
-        mined = self._mine_table(table)
+        table = arrow_table({name: list(batch[name]) for name in needed if name is not None})
+        mined = plan.table(table)
         return {name: mined[name].to_pylist() for name in mined.column_names if name in OWN_COLUMNS}
-
-    def _mine_table(self, table: pa.Table) -> pa.Table:
-        reader = self._reader()
-        policy = self._policy(output_format("columns"))
-        strategy = self._need_strategy()
-        pool = RetrieveStage(reader, strategy.retriever)(table)
-        decided = DecideStage(reader, self._rules(), policy, (strategy.retriever.name,))(pool)
-        stage = self._write_stage(output_format("columns"), decided.column_names, None)
-        return stage(decided)
 
     def _warn_of_rows(self) -> None:
         if self._known is None and not self._warned:
@@ -413,18 +386,6 @@ class OfflineMiner:
                 "corpus. Give corpus=..., or use miner.mine(dataset)."
             )
         return self._strategy
-
-    def _form(self, name: str) -> OutputFormat:
-        form = output_format(name)
-        if form.needs_full_rows and self.underfilled == "keep":
-            raise ParameterError(
-                f"underfilled='keep' does not go with {name!r}, which has a column for each of the "
-                f"{self.num_negatives} negatives. Use 'drop', 'fill' or 'error', or another format."
-            )
-        return form
-
-    def _policy(self, form: OutputFormat) -> str:
-        return self.underfilled or ("drop" if form.needs_full_rows else "keep")
 
     def _complete(self, parts: Iterable[Any]) -> None:
         """Learn the positives of all rows; make them the corpus where there is none."""
@@ -449,243 +410,17 @@ class OfflineMiner:
             veto.prepare()
         return bound
 
-    def _reader(self) -> Reader:
-        return Reader(self._columns, self._need_strategy().retriever.corpus, self._known)
-
-    def _rules(self) -> Rules:
+    def _plan(
+        self, form: str = "columns", keep_columns: bool | Sequence[str] | None = None
+    ) -> Plan:
         strategy = self._need_strategy()
-        return Rules(
-            strategy.filters, strategy.vetoes, strategy.sampler, self.num_negatives, self.seed
+        reader = Reader(self._columns, strategy.retriever.corpus, self._known)
+        return Plan(
+            reader, strategy, self.num_negatives, self.seed, self.underfilled, form, keep_columns
         )
 
-    def _mine_rows(
-        self,
-        rows: Dataset,
-        form: OutputFormat,
-        keep_columns: bool | Sequence[str] | None,
-        num_proc: int | None,
-        resume: bool,
-    ) -> Dataset:
-        if any(stage.needs_fit for stage in self._need_strategy().filters):
-            pool = self._retrieve(rows, num_proc, resume)
-            return self._select(pool, form, keep_columns, num_proc, resume)
-        before = self._retrieve_step(rows.features, wanted=False)
-        return self._decide(rows, [before], self._rules(), form, keep_columns, num_proc, resume)
-
-    def _retrieve_step(self, features: Features, *, wanted: bool) -> Step:
-        """Return the retrieving step, its index built."""
-        retriever = self._need_strategy().retriever
-        started = time.perf_counter()
-        retriever.prepare()
-        self._seconds[f"{retriever.name} index"] = time.perf_counter() - started
-        return Step(
-            RetrieveStage(self._reader(), retriever),
-            Features({**_without_own(features), **POOL_FEATURES}),
-            f"Retrieving, {retriever.name}",
-            RETRIEVE_BATCH,
-            wanted,
-        )
-
-    def _retrieve(self, rows: Dataset, num_proc: int | None, resume: bool) -> Dataset:
-        retriever = self._need_strategy().retriever
-        step = self._retrieve_step(rows.features, wanted=True)
-        [pool] = self._run(rows, [step], num_proc, resume)
-        note = {
-            "kind": "pool",
-            "corpus": retriever.corpus.fingerprint,
-            "sources": [retriever.name],
-            "strategy": str(Strategy(retriever, (), (), TopSampler())),
-        }
-        return describe(pool, note)
-
-    def _run(
-        self, rows: Dataset, steps: Sequence[Step], num_proc: int | None, resume: bool
-    ) -> list[Dataset]:
-        """Run a chain of steps and take their times."""
-        home = cache_root(self.cache_dir) / "maps"
-        results = map_steps(rows, steps, home=home, num_proc=num_proc, resume=resume)
-        for step in steps:
-            if isinstance(step.stage, TimedStage):
-                self._seconds.update(step.stage.stopwatch.seconds)
-        return results
-
-    def _check_pool(self, pool: Dataset) -> None:
-        note = description_of(pool)
-        corpus = self._need_strategy().retriever.corpus
-        made_on = note.get("corpus")
-        if made_on is not None and made_on != corpus.fingerprint:
-            raise PoolError(
-                f"the pool was made on a corpus with the fingerprint {made_on}; this one has "
-                f"{corpus.fingerprint}. Its row numbers would name other documents: give the "
-                "corpus of the pool, or retrieve again."
-            )
-
-    def _fitted(self, pool: Dataset) -> tuple[Rules, Strategy]:
-        """Return the rules with every filter fitted to the positives' scores of the pool."""
-        strategy = self._need_strategy()
-        rules = self._rules()
-        if not any(stage.needs_fit for stage in strategy.filters):
-            return rules, strategy
-        scores = pool_positive_scores(pool)
-        filters = tuple(stage.fitted(scores) for stage in strategy.filters)
-        fitted = Strategy(strategy.retriever, filters, strategy.vetoes, strategy.sampler)
-        return Rules(filters, rules.vetoes, rules.sampler, rules.n, rules.seed), fitted
-
-    def _select(
-        self,
-        pool: Dataset,
-        form: OutputFormat,
-        keep_columns: bool | Sequence[str] | None,
-        num_proc: int | None,
-        resume: bool,
-    ) -> Dataset:
-        rules, strategy = self._fitted(pool)
-        self._strategy = strategy
-        return self._decide(pool, [], rules, form, keep_columns, num_proc, resume)
-
-    def _decide(
-        self,
-        rows: Dataset,
-        before: list[Step],
-        rules: Rules,
-        form: OutputFormat,
-        keep_columns: bool | Sequence[str] | None,
-        num_proc: int | None,
-        resume: bool,
-    ) -> Dataset:
-        """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""
-        strategy = self._need_strategy()
-        policy = self._policy(form)
-        sources = tuple(description_of(rows).get("sources", [strategy.retriever.name]))
-        features = Features({**_without_own(rows.features), **decision_features(rules, policy)})
-        decide = Step(
-            DecideStage(self._reader(), rules, policy, sources),
-            features,
-            "Selecting",
-            VETO_BATCH if rules.vetoes else DECIDE_BATCH,
-        )
-        write = Step(
-            self._write_stage(form, list(features), keep_columns),
-            self._output_features(form, features, keep_columns),
-            "Writing",
-            WRITE_BATCH,
-        )
-        decided, mined = self._run(rows, [*before, decide, write], num_proc, resume)
-        report = self._report(decided, mined, str(strategy), policy, form)
-        return describe(mined, {"kind": "mined", "report": report.to_dict()})
-
-    def _report(
-        self, decided: Dataset, mined: Dataset, strategy: str, policy: str, form: OutputFormat
-    ) -> Report:
-        report = report_of(
-            decided,
-            strategy=strategy,
-            num_negatives=self.num_negatives,
-            seed=self.seed,
-            rows_out=len(mined),
-            seconds={name: round(value, 3) for name, value in self._seconds.items()},
-            corpus=self._corpus_note(),
-        )
-        if policy != "drop" and not form.needs_full_rows:
-            return report
-        values = report.to_dict() | {"rows_dropped": sum(report.underfilled.values())}
-        return Report.from_dict(values)
-
-    def _corpus_note(self) -> dict[str, Any]:
-        corpus = self._need_strategy().retriever.corpus
-        return {
-            "documents": len(corpus),
-            "empty_texts": corpus.empty_texts,
-            "fingerprint": corpus.fingerprint,
-        }
-
-    def _kept(
-        self, form: OutputFormat, names: Sequence[str], keep: bool | Sequence[str] | None
-    ) -> tuple[str, ...]:
-        """Return the other columns of the input that stand in the output."""
-        others = [name for name in names if name not in OWN_COLUMNS]
-        if keep is None:
-            keep = form.keeps_columns
-        if isinstance(keep, bool):
-            chosen = others if keep else []
-        else:
-            missing = [name for name in keep if name not in others]
-            if missing:
-                raise ParameterError(
-                    f"keep_columns names {listing(missing)}, and the data has only "
-                    f"{listing(others)}."
-                )
-            chosen = [name for name in others if name in keep]
-        own = form.features(self.num_negatives)
-        return tuple(name for name in chosen if name not in own)
-
-    def _extras(self, form: OutputFormat, names: Sequence[str]) -> Features:
-        """Return the columns of provenance; only the list columns have room for them."""
-        if not form.keeps_columns:
-            return Features({})
-        features = {POSITIVE_SCORES: List(Value("float32")), TRACE: TRACE_FEATURE}
-        if "hard_negative_filled" in names:
-            features["hard_negative_filled"] = List(Value("bool"))
-        if promotes(self._rules()):
-            features["promoted_ids"] = List(Value("string"))
-        return Features(features)
-
-    def _write_stage(
-        self, form: OutputFormat, names: Sequence[str], keep: bool | Sequence[str] | None
-    ) -> WriteStage:
-        kept = self._kept(form, names, keep)
-        extras = self._extras(form, names)
-        beside = [*kept, *(name for name in extras if name in names)]
-        order = [*kept, *form.features(self.num_negatives), *extras]
-        return WriteStage(
-            self._reader(), form, self.num_negatives, self._policy(form), tuple(beside),
-            tuple(order),
-        )  # fmt: skip
-
-    def _output_features(
-        self, form: OutputFormat, features: Features, keep: bool | Sequence[str] | None
-    ) -> Features:
-        kept = {name: features[name] for name in self._kept(form, list(features), keep)}
-        own = form.features(self.num_negatives)
-        return Features({**kept, **own, **self._extras(form, list(features))})
-
-    def _mine_stream(
-        self,
-        stream: IterableDataset,
-        form: OutputFormat,
-        keep_columns: bool | Sequence[str] | None,
-    ) -> IterableDataset:
-        """Return the stream with every batch mined as it comes."""
-        strategy = self._need_strategy()
-        if any(stage.needs_fit for stage in strategy.filters):
-            raise StrategyError(
-                "a percentile margin has to see all positives' scores before the first row, and a "
-                "stream is mined as it comes. Use a Dataset, or give max_score."
-            )
-        strategy.retriever.prepare()
-        names = column_names(stream)
-        return stream.map(
-            _StreamStage(self, form.name, keep_columns),
-            batched=True,
-            batch_size=RETRIEVE_BATCH,
-            remove_columns=names,
-        )
-
-    def mine_rows(
-        self,
-        batch: Mapping[str, list[Any]],
-        form: str = "columns",
-        keep_columns: bool | Sequence[str] | None = None,
-    ) -> dict[str, list[Any]]:
-        """Mine a dict of lists into an output format; rows may be left out or multiplied."""
-        strategy = self._need_strategy()
-        shape = self._form(form)
-        reader, policy = self._reader(), self._policy(shape)
-        pool = RetrieveStage(reader, strategy.retriever)(pa.table(dict(batch)))
-        decided = DecideStage(reader, self._rules(), policy, (strategy.retriever.name,))(pool)
-        stage = self._write_stage(shape, decided.column_names, keep_columns)
-        mined = stage(decided)
-        return {name: mined[name].to_pylist() for name in mined.column_names}
+    def _run(self, num_proc: int | None, resume: bool) -> Run:
+        return Run(cache_root(self.cache_dir) / "maps", num_proc, resume, dict(self._seconds))
 
     def recipe(self) -> dict[str, Any]:
         """Return what makes these negatives again, as plain values for JSON."""
@@ -695,7 +430,7 @@ class OfflineMiner:
             "num_negatives": self.num_negatives,
             "seed": self.seed,
             "underfilled": self.underfilled,
-            "corpus": self._corpus_note(),
+            "corpus": corpus_note(self._need_strategy().retriever.corpus),
             "models": {veto.name: veto.weights() for veto in strategy.vetoes if veto.weights()},
             "versions": {name: _version(name) for name in VERSIONED},
         }
@@ -705,27 +440,11 @@ class OfflineMiner:
         return str(Hasher.hash(self))
 
 
-class _StreamStage:
-    """A miner with an output format, for ``IterableDataset.map``."""
-
-    def __init__(
-        self, miner: OfflineMiner, form: str, keep_columns: bool | Sequence[str] | None
-    ) -> None:
-        self._miner, self._form, self._keep = miner, form, keep_columns
-
-    def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        return self._miner.mine_rows(batch, self._form, self._keep)
-
-
 def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _without_own(features: Features) -> Features:
-    return Features({name: value for name, value in features.items() if name not in OWN_COLUMNS})
 
 
 def _parts(dataset: Any) -> list[Any]:  # noqa: ANN401

@@ -6,6 +6,7 @@ a model on the Hub by the commit that its revision stands for, a loaded model by
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 from dataclasses import dataclass
@@ -87,7 +88,12 @@ def _hub_fingerprint(name: str, revision: str | None) -> str:
 
 
 def _loaded_fingerprint(model: Any) -> str:  # noqa: ANN401
-    """Hash the parameters and buffers of a torch module."""
+    """Hash all that decides the scores of a loaded model: its parameters and its settings."""
+    if not hasattr(model, "state_dict"):
+        raise ModelError(
+            f"a model of type {type(model).__name__}; expected a name on the Hub, a path, or a "
+            "loaded model."
+        )
     hasher = xxhash.xxh3_128()
     for key, tensor in sorted(model.state_dict().items()):
         hasher.update(key.encode())
@@ -97,7 +103,27 @@ def _loaded_fingerprint(model: Any) -> str:  # noqa: ANN401
         import torch
 
         hasher.update(array.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return hasher.hexdigest()
+    return content_hash("loaded", hasher.hexdigest(), _settings(model))
+
+
+def _settings(model: Any) -> list[Any]:  # noqa: ANN401
+    """Return what else decides the scores: configuration, activation, tokenizer, input length."""
+    values: dict[str, Any] = getattr(getattr(model, "config", None), "to_dict", dict)()
+    tokenizer = getattr(model, "tokenizer", None)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        words = json.loads(backend.to_str())
+    else:
+        words = tokenizer.get_vocab() if tokenizer is not None else {}
+    # Cutting and padding are set anew by every call: they say what was asked, not what is there.
+    passing = {"_name_or_path", "transformers_version", "truncation", "padding"}
+    length = getattr(model, "max_seq_length", None) or getattr(model, "max_length", None)
+    return [
+        {name: value for name, value in values.items() if name not in passing},
+        {name: value for name, value in words.items() if name not in passing},
+        str(getattr(model, "activation_fn", None)),
+        length,
+    ]
 
 
 def model_name(model: Any) -> str:  # noqa: ANN401

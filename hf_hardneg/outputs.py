@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
+from filelock import FileLock
 
 from hf_hardneg.arrow import flat_list
 from hf_hardneg.cache import explain_os_error, staging_folder
@@ -28,6 +31,7 @@ from hf_hardneg.stages import POSITIVE_SCORES, SCORES
 
 __all__ = [
     "FILE_FORMATS",
+    "RECIPE",
     "check_output",
     "mined_rows",
     "output_folder",
@@ -39,7 +43,11 @@ FILE_FORMATS = ("arrow", "parquet", "jsonl")
 """Formats of a data set as it is; the others are those of other trainers."""
 
 SIDECARS = "hardneg"
+RECIPE = f"{SIDECARS}/recipe.json"
+"""Where a mined set says how it was made."""
+
 READ_BATCH = 1_000
+LOCK = ".lock"
 
 
 @contextmanager
@@ -47,36 +55,95 @@ def output_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) ->
     """Give a staging folder that becomes ``folder`` when the block ends well.
 
     Until then an old folder of that name is untouched. With ``overwrite`` it is put aside first
-    and removed last, so that a kill at any moment leaves the old or the new result.
+    and removed last, so that a kill at any moment leaves the old or the new result; what a killed
+    run left is removed by the next one.
 
     Raises:
         OutputError: the folder is there and not empty, is a file, or cannot be written.
     """
-    final = Path(folder).expanduser().absolute()
-    aside = final.with_name(f".{final.name}.replaced")
-    if aside.exists() and not final.exists():
-        os.rename(aside, final)  # an earlier run was killed between its two renames
+    final = _place(folder)
     check_output(final, overwrite=overwrite)
-    with staging_folder(final.parent, final.name) as staging:
+    with (
+        staging_folder(final.parent, final.name) as scratch,
+        FileLock(scratch / LOCK),
+    ):
+        _sweep(final)
+        staging = scratch / "new"
+        staging.mkdir()
         yield staging
-        staging.chmod(0o755)
-        shutil.rmtree(aside, ignore_errors=True)
+        _replace(final, staging, scratch)
+
+
+def _place(folder: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of an output folder; behind a link it is the link's target."""
+    try:
+        return Path(folder).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, or no such user's home
+        raise OutputError(f"{str(folder)!r} is no place for an output folder: {error}.") from error
+
+
+def _aside(final: Path) -> Path:
+    """Return where the old result is between the two renames of :func:`_replace`."""
+    return final.with_name(f".{final.name}.replaced")
+
+
+def _replace(final: Path, staging: Path, scratch: Path) -> None:
+    """Put the new result into the place of the old one, which goes with ``scratch``.
+
+    The old one is moved before it is removed: half of it must never be taken for a result.
+    """
+    aside = _aside(final)
+    try:
+        if aside.exists():
+            os.rename(aside, scratch / "older")
+        if final.exists():
+            os.rename(final, aside)
+        os.rename(staging, final)
+        if aside.exists():
+            os.rename(aside, scratch / "old")
+    except OSError as error:
+        _restore(final)
+        raise explain_os_error(error, final) from error
+
+
+def _restore(final: Path) -> None:
+    """Put the old result back where a run was killed between its two renames."""
+    aside = _aside(final)
+    if not aside.exists() or final.exists():
+        return
+    try:
+        os.rename(aside, final)
+    except OSError as error:
+        raise explain_os_error(error, final) from error
+
+
+def _sweep(final: Path) -> None:
+    """Remove the staging folders of killed runs; those of runs that live are locked."""
+    for left in final.parent.glob(f".{glob.escape(final.name)}.????????"):
+        if not (left / LOCK).is_file():
+            continue
         try:
-            if final.exists():
-                os.rename(final, aside)
-            os.rename(staging, final)
-        except OSError as error:
-            raise explain_os_error(error, final) from error
-        shutil.rmtree(aside, ignore_errors=True)
+            with FileLock(left / LOCK, timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:  # locked, or another user's
+            continue
 
 
 def check_output(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Refuse an output folder before any work is done for it.
 
+    If a run was killed while it replaced the folder, the old result is put back first.
+
     Raises:
-        OutputError: it is there and not empty, or is a file.
+        OutputError: it is there and not empty, is a file, or is the current folder.
     """
-    final = Path(folder).expanduser().absolute()
+    final = _place(folder)
+    _restore(final)
+    if final == Path.cwd() or final in Path.cwd().parents:
+        raise OutputError(
+            f"the output folder {str(final)!r} is the current folder or one above it, and would "
+            "be replaced as a whole. Choose a folder of its own."
+        )
     if final.is_dir():
         if any(final.iterdir()) and not overwrite:
             raise OutputError(
@@ -96,7 +163,7 @@ def write_mined(
     num_negatives: int | None = None,
     overwrite: bool = False,
     columns: QueryColumns | None = None,
-    sidecars: Mapping[str, str] | None = None,
+    sidecars: Callable[[Written], Mapping[str, str]] | None = None,
 ) -> Written:
     """Write a mined set into a folder.
 
@@ -111,7 +178,7 @@ def write_mined(
         num_negatives: width of the files that have a fixed one.
         overwrite: replace the folder if it is there.
         columns: names of the query columns, if they are not the usual ones.
-        sidecars: further files, name -> text, put into ``hardneg/``.
+        sidecars: makes further files, name -> text, that are put into ``hardneg/``.
 
     Returns:
         The files and how many rows were written or left out.
@@ -130,18 +197,11 @@ def write_mined(
             written = _write_data_set(mined, staging, format)
         else:
             written = _write_rows(mined, staging, format, corpus, num_negatives, columns)
-        for name, text in (sidecars or {}).items():
+        for name, text in (sidecars(written) if sidecars else {}).items():
             (staging / SIDECARS).mkdir(exist_ok=True)
             (staging / SIDECARS / name).write_text(text, encoding="utf-8")
         files = [Path(folder) / path.relative_to(staging) for path in written.files]
-    return Written(
-        files,
-        written.rows_in,
-        written.rows_written,
-        written.rows_without_negatives,
-        written.rows_too_few,
-        written.rows_without_scores,
-    )
+    return replace(written, files=files)
 
 
 def _write_data_set(mined: Dataset, staging: Path, form: str) -> Written:

@@ -36,9 +36,12 @@ class PairScores:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, folder) from error
-        self._file = folder / f"{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
+        self._file = self._fresh_file()
         self._keys, self._scores = self._read()
         self._recent: dict[int, float] = {}
+
+    def _fresh_file(self) -> Path:
+        return self._folder / f"{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
 
     def _read(self) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
         parts = [np.empty(0, RECORD)]
@@ -72,7 +75,9 @@ class PairScores:
             with self._file.open("ab") as stream:
                 stream.write(records.tobytes())
         except OSError as error:
-            raise explain_os_error(error, self._file) from error
+            # The file may end in half a record now; whatever follows goes into another.
+            failed, self._file = self._file, self._fresh_file()
+            raise explain_os_error(error, failed) from error
         self._recent.update(zip(keys.tolist(), scores.tolist(), strict=True))
         if len(self._recent) >= RECENT:
             self._merge()

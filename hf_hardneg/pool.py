@@ -72,7 +72,7 @@ def candidates_of(
             "what miner.retrieve(dataset) returns."
         )
     offsets, rows = flat_list(table["candidate_rows"])
-    width = int(np.diff(offsets).max(initial=0))
+    width = int(np.diff(offsets).max(initial=1))  # one empty slot where nobody has a candidate
 
     def column(name: str, empty: Any) -> Any:  # noqa: ANN401
         own, values = flat_list(table[name])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_from_disk
 
 from hf_hardneg.beir import default_split, judged_queries, queries_file
 from hf_hardneg.errors import FormatError, QueryError, did_you_mean, listing
-from hf_hardneg.readers import file_kind, read_json_lines, read_records
+from hf_hardneg.readers import KINDS, file_kind, read_records
 
 __all__ = ["LoadedQueries", "load_queries"]
 
@@ -45,21 +48,31 @@ def load_queries(
         QueryError: the data cannot be used.
     """
     path = Path(source).expanduser()
-    if path.is_dir() and (found := queries_file(path)):
-        judgements = Path(qrels).expanduser() if qrels else default_split(path, split)
-        return _judged(found, judgements)
+    # As the methods of Path do, but a name too long is no file either.
+    is_folder, is_file = os.path.isdir(path), os.path.isfile(path)
+    if is_folder and (found := queries_file(path)):
+        if qrels is None:
+            return _judged(found, default_split(path, split))
+        path, is_file = found, True
     if qrels is not None:
-        if not path.is_file():
+        if not is_file:
             raise QueryError(
-                f"--qrels needs the queries it judges as a JSONL file or a BEIR folder, and "
-                f"{str(source)!r} is neither."
+                "--qrels needs the queries it judges, as a file with ids and texts or a BEIR "
+                f"folder, and {str(source)!r} is neither."
             )
+        _refuse_split(split, "the judgements are given by --qrels")
         return _judged(path, Path(qrels).expanduser())
-    if path.is_dir():
+    if is_folder:
         return LoadedQueries(_one_split(_saved(path), split, str(path)))
-    if path.is_file():
+    if is_file:
+        _refuse_split(split, f"{path} is a single file")
         return LoadedQueries(_from_file(path))
     return LoadedQueries(_from_hub(str(source), split))
+
+
+def _refuse_split(split: str | None, why: str) -> None:
+    if split is not None:
+        raise QueryError(f"there is no split {split!r} to choose: {why}. Leave --split out.")
 
 
 def _judged(queries: Path, qrels: Path) -> LoadedQueries:
@@ -75,11 +88,16 @@ def _saved(path: Path) -> Dataset | DatasetDict:
             f"the folder {path} holds neither queries.jsonl (BEIR layout) nor a saved data set. It "
             f"holds: {listing(sorted(entry.name for entry in path.iterdir()))}."
         )
-    return load_from_disk(str(path))
+    try:
+        return load_from_disk(str(path))
+    except Exception as error:  # a missing file, damaged JSON, a damaged table, ...
+        raise FormatError(f"the data set saved in {path} cannot be opened: {error}") from error
 
 
 def _one_split(data: Dataset | DatasetDict, split: str | None, where: str) -> Dataset:
     if isinstance(data, Dataset):
+        if split != data.split:
+            _refuse_split(split, f"{where} is a single data set")
         return data
     names = list(data)
     chosen = split or ("train" if "train" in names else names[0] if len(names) == 1 else None)
@@ -92,18 +110,33 @@ def _one_split(data: Dataset | DatasetDict, split: str | None, where: str) -> Da
 
 
 def _from_file(path: Path) -> Dataset:
-    if file_kind(path) in (".jsonl", ".ndjson", ".json"):
-        records = list(read_json_lines(path))
-    else:
-        records = [dict(record) for record in read_records(path)]
+    records = list(read_records(path))
     if not records:
         raise QueryError(f"{path} holds no rows; expected queries with positives.")
-    return Dataset.from_list(records)
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: _all_lists([record.get(name) for record in records]) for name in names}
+    try:
+        return Dataset.from_dict(columns)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(
+            f"{path}: a field does not have the same type in all rows: {error}. Expected text, or "
+            "lists of text."
+        ) from error
+
+
+def _all_lists(values: list[Any]) -> list[Any]:
+    """Make lists of single texts in a column where other rows have lists."""
+    kinds = {type(value) for value in values}
+    if kinds >= {str, list}:
+        return [[value] if isinstance(value, str) else value for value in values]
+    return values
 
 
 def _from_hub(name: str, split: str | None) -> Dataset:
-    looks_like_file = bool(file_kind(Path(name))) or name.startswith((".", "/", "~"))
-    if looks_like_file or name.count("/") > 1:
+    kind = file_kind(Path(name))
+    # The name of a data set on the Hub may hold a dot: org/name-v1.5
+    looks_like_file = kind in KINDS or (kind and "/" not in name)
+    if looks_like_file or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise QueryError(f"the file or folder {name!r} does not exist.")
     repository, _, config = name.partition(":")
     try:

@@ -322,7 +322,7 @@ def report_of(
     seed: int,
     rows_in: int | None = None,
     rows_out: int | None = None,
-    rows_dropped: int = 0,
+    drops_short_rows: bool = False,
     seconds: Mapping[str, float] | None = None,
     corpus: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
@@ -337,7 +337,7 @@ def report_of(
         seed: the seed.
         rows_in: rows of the input; default: the rows of ``mined``.
         rows_out: rows of the output; default: the rows of ``mined``.
-        rows_dropped: rows that are not in the output.
+        drops_short_rows: whether rows with fewer negatives are not in the output.
         seconds: by stage.
         corpus: what to say of the corpus.
         notes: what a reader should know.
@@ -356,7 +356,7 @@ def report_of(
         seed=seed,
         rows_in=len(mined) if rows_in is None else rows_in,
         rows_out=len(mined) if rows_out is None else rows_out,
-        rows_dropped=rows_dropped,
+        rows_dropped=len(short) if drops_short_rows else 0,
         slots_retrieved=by_name.get("retrieved", 0),
         stages=_stage_counts(totals.names, totals.trace),
         slots_unused=by_name.get("unused", 0),

@@ -18,6 +18,7 @@ from hf_hardneg.columns import QueryColumns, find_columns, read_batch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import UnderfilledError
 from hf_hardneg.formats.output import Chosen, OutputFormat
+from hf_hardneg.hashing import EMPTY_TEXT_KEY
 from hf_hardneg.pool import POOL_FEATURES, candidates_of, pool_columns
 from hf_hardneg.positives import KnownPositives
 from hf_hardneg.queries import to_queries
@@ -163,7 +164,7 @@ class DecideStage(TimedStage):
         if self._underfilled == "fill":
             scores = np.where(rows == NO_ROW, np.float32(np.nan), scores)
             before = rows != NO_ROW
-            rows = _fill(queries, rows, self._rules, corpus)
+            rows = _fill(queries, candidates, rows, self._rules, corpus)
             offsets = ragged(rows != NO_ROW)
             columns[FILLED] = list_array(offsets, pa.array(~before[rows != NO_ROW]))
         filled = rows != NO_ROW
@@ -213,32 +214,49 @@ def _refuse_short(queries: Queries, rows: NDArray[np.int64], n: int) -> None:
 
 
 def _fill(
-    queries: Queries, rows: NDArray[np.int64], rules: Rules, corpus: Corpus
+    queries: Queries,
+    candidates: Candidates,
+    rows: NDArray[np.int64],
+    rules: Rules,
+    corpus: Corpus,
 ) -> NDArray[np.int64]:
-    """Fill empty slots with random documents that are as allowed as any other candidate."""
+    """Fill empty slots with random documents.
+
+    A fill is no known positive, not the query, not empty, no text that the row has already, and
+    no candidate: those that are left were looked at and refused.
+    """
     rows = rows.copy()
-    short = np.flatnonzero((rows == NO_ROW).any(axis=1))
-    if not len(short):
-        return rows
-    known = int(np.diff(queries.known_offsets)[short].max(initial=0))
-    drawn = random_rows(
-        queries.keys[short], 2 * rules.n + known + 16, len(corpus), rules.seed + FILL_SALT
-    )
-    keys = corpus.document_keys[drawn]
-    for place, line in enumerate(short):
+    for line in np.flatnonzero((rows == NO_ROW).any(axis=1)):
         start, end = queries.known_offsets[line], queries.known_offsets[line + 1]
-        taken = set(queries.known_keys[start:end].tolist()) | {int(queries.keys[line])}
-        taken |= set(corpus.document_keys[rows[line][rows[line] != NO_ROW]].tolist())
-        for slot in np.flatnonzero(rows[line] == NO_ROW):
-            free = (
-                (row, key)
-                for row, key in zip(drawn[place].tolist(), keys[place].tolist(), strict=True)
-                if key not in taken and row not in queries.known_rows[start:end]
-            )
-            row, key = next(free, (NO_ROW, 0))
-            rows[line, slot] = row
-            taken.add(key)
+        seen = candidates.document_keys[line][candidates.filled[line]]
+        taken = {int(EMPTY_TEXT_KEY), int(queries.keys[line]), *map(int, seen)}
+        taken |= set(queries.known_keys[start:end].tolist())
+        known = queries.known_rows[start:end]
+        taken |= set(corpus.document_keys[known[known != NO_ROW]].tolist())
+        empty = np.flatnonzero(rows[line] == NO_ROW)
+        fill = _drawn(queries.keys[line : line + 1], taken, len(empty), rules.seed, corpus)
+        rows[line, empty[: len(fill)]] = fill
     return rows
+
+
+def _drawn(
+    query: NDArray[np.uint64], taken: set[int], number: int, seed: int, corpus: Corpus
+) -> list[int]:
+    """Return up to ``number`` random rows of a query whose texts are not taken, nor equal.
+
+    Draws more until there are enough or no document is left. How many depends on the query alone,
+    never on the others of its batch.
+    """
+    width = 2 * number + len(taken) + 16
+    while True:
+        [drawn] = random_rows(query, width, len(corpus), seed + FILL_SALT)
+        fresh: dict[int, int] = {}
+        for row, key in zip(drawn.tolist(), corpus.document_keys[drawn].tolist(), strict=True):
+            if key not in taken:
+                fresh.setdefault(key, row)
+        if len(fresh) >= number or width >= len(corpus):
+            return list(fresh.values())[:number]
+        width *= 4
 
 
 def _promoted(candidates: Candidates, promoted: NDArray[np.int64]) -> pa.ListArray:

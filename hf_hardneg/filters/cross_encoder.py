@@ -41,7 +41,7 @@ class CrossEncoderDenoiser(Veto):
 
     Args:
         model: name on the Hub, path, or a loaded ``sentence_transformers.CrossEncoder`` with one
-            output.
+            output. A loaded one keeps its own revision, length and device.
         threshold: a negative scores below this.
         promote_above: a score above this makes a pseudo-positive; it is dropped, or with
             ``promote=True`` also written to the column ``promoted_ids``.
@@ -99,8 +99,18 @@ class CrossEncoderDenoiser(Veto):
         self.promote = promote
         self.promotes = promote
         self.activation = one_of(self.name, "activation", activation, ACTIVATIONS)
+        for name, value in (
+            ("revision", revision), ("max_length", max_length), ("device", device)
+        ):  # fmt: skip
+            if value is not None and not isinstance(self.model, str):
+                raise ParameterError(
+                    f"denoised: {name}={value!r} is given with a loaded model, which has its own. "
+                    "Set it where the model is loaded, or give the model's name or path."
+                )
         self.revision = revision
-        self.max_length = max_length
+        self.max_length = (
+            None if max_length is None else whole_number(self.name, "max_length", max_length, 1)
+        )
         self.batch_size = whole_number(self.name, "batch_size", batch_size, 1)
         self.device = device
         self.cache_dir = cache_dir
@@ -143,8 +153,14 @@ class CrossEncoderDenoiser(Veto):
         self._fingerprint = state[WEIGHTS]
 
     def prepare(self) -> None:
-        """Make sure that there is such a model before any work is done."""
-        self.fingerprint()
+        """Make sure that there is such a model before any work is done.
+
+        A model that was trained on, or a folder that was written anew, since the last time is
+        another model.
+        """
+        known, self._fingerprint = self._fingerprint, None
+        if self.fingerprint() != known:
+            self._encoder = self._scores = None
         if not isinstance(self.model, str | LoadedModel):
             self._open()
 

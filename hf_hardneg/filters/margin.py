@@ -65,6 +65,11 @@ class MarginFilter(Filter):
                 f"margin: {' and '.join(given)} are both given; expected one kind of margin. Use "
                 "two stages to apply both: 'margin(margin=0.1)+margin(relative=0.05)'."
             )
+        if cut is not None and percentile is None:
+            raise ParameterError(
+                f"margin: cut={cut} is given without percentile, which it belongs to. For a limit "
+                "of your own use score(max_score=...)."
+            )
         self.margin = None if margin is None else at_least("margin", "margin", margin, 0)
         self.relative = None if relative is None else fraction("margin", "relative", relative)
         self.percentile = (

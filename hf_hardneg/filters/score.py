@@ -45,8 +45,9 @@ class ScoreFilter(Filter):
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
         """Keep the range."""
         kept = np.ones(candidates.shape, dtype=np.bool_)
-        if self.min_score is not None:
-            kept &= candidates.scores >= self.min_score
-        if self.max_score is not None:
-            kept &= candidates.scores < self.max_score
+        with np.errstate(over="ignore"):  # a bound beyond float32 is no bound: infinity
+            if self.min_score is not None:
+                kept &= candidates.scores >= np.float32(self.min_score)
+            if self.max_score is not None:
+                kept &= candidates.scores < np.float32(self.max_score)
         return kept

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import zlib
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -42,30 +44,35 @@ def read_trec_run(path: Path) -> Iterator[tuple[str, str, float]]:
     The rank field is not used: as in trec_eval, the score alone decides the order.
 
     Raises:
-        FormatError: a line has not six fields, or a score that is not a number. Names the line.
+        FormatError: a line has not six fields, or a score that is not a number, or the file is
+            damaged. Names the line.
     """
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            fields = line.split()
-            if not fields:
-                continue
-            if len(fields) != FIELDS:
-                raise FormatError(
-                    f"{path}, line {number}: {len(fields)} fields; expected the six of a TREC run: "
-                    "qid Q0 docid rank score tag."
-                )
-            try:
-                score = float(fields[4])
-            except ValueError as error:
-                raise FormatError(
-                    f"{path}, line {number}: the score is {fields[4]!r}; expected a number."
-                ) from error
-            if not abs(score) <= LARGEST:
-                raise FormatError(
-                    f"{path}, line {number}: the score is {fields[4]!r}; expected a finite number "
-                    "within the range of float32."
-                )
-            yield fields[0], fields[2], score
+    number = 0
+    try:
+        with open_text(path) as lines:
+            for number, line in enumerate(lines, start=1):
+                fields = line.split()
+                if fields:
+                    yield _trec_line(fields, f"{path}, line {number}")
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        raise FormatError(f"{path}, after line {number}: cannot be read ({error}).") from error
+
+
+def _trec_line(fields: list[str], where: str) -> tuple[str, str, float]:
+    if len(fields) != FIELDS:
+        raise FormatError(
+            f"{where}: {len(fields)} fields; expected the six of a TREC run: "
+            "qid Q0 docid rank score tag."
+        )
+    try:
+        score = float(fields[4])
+    except ValueError:
+        score = math.nan
+    if not abs(score) <= LARGEST:
+        raise FormatError(
+            f"{where}: the score is {fields[4]!r}; expected a finite number that float32 can hold."
+        )
+    return fields[0], fields[2], score
 
 
 class RunRetriever(Retriever):

@@ -1,0 +1,130 @@
+"""Running a plan over a data set: retrieve, decide, write, and report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import PoolError
+from hf_hardneg.mapping import Step, map_steps
+from hf_hardneg.plan import RETRIEVE_BATCH, Plan
+from hf_hardneg.pool import describe, description_of
+from hf_hardneg.queries import column_names
+from hf_hardneg.report import pool_positive_scores, report_of
+from hf_hardneg.samplers import TopSampler
+from hf_hardneg.stages import TimedStage
+from hf_hardneg.strategy import Strategy
+
+__all__ = ["Run", "check_pool", "corpus_note", "mine_stream"]
+
+
+@dataclass
+class Run:
+    """One run of a plan.
+
+    Attributes:
+        home: folder in which the parts of all maps are kept.
+        num_proc: worker processes; no influence on the result.
+        resume: use the finished parts of an interrupted run.
+        seconds: by stage, for the report.
+    """
+
+    home: Path
+    num_proc: int | None
+    resume: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def retrieve(self, plan: Plan, rows: Dataset) -> Dataset:
+        """Return the pool of ``rows``."""
+        self._build_index(plan)
+        [pool] = self._map(rows, [plan.retrieve_step(rows.features, wanted=True)])
+        retriever = plan.strategy.retriever
+        note = {
+            "kind": "pool",
+            "corpus": retriever.corpus.fingerprint,
+            "sources": [retriever.name],
+            "strategy": str(Strategy(retriever, (), (), TopSampler())),
+        }
+        return describe(pool, note)
+
+    def select(self, plan: Plan, pool: Dataset) -> Dataset:
+        """Return the mined set of a pool."""
+        if plan.needs_fit:
+            plan = plan.fitted(pool_positive_scores(pool))
+        return self._decide(plan, [], pool)
+
+    def mine(self, plan: Plan, rows: Dataset) -> Dataset:
+        """Return the mined set of ``rows``."""
+        if plan.needs_fit:
+            return self.select(plan, self.retrieve(plan, rows))
+        self._build_index(plan)
+        # The pool is not wanted for itself, so its parts are closed as soon as they are used.
+        return self._decide(plan, [plan.retrieve_step(rows.features, wanted=False)], rows)
+
+    def _build_index(self, plan: Plan) -> None:
+        started = time.perf_counter()
+        plan.strategy.retriever.prepare()
+        self.seconds[f"{plan.strategy.retriever.name} index"] = time.perf_counter() - started
+
+    def _decide(self, plan: Plan, before: list[Step], rows: Dataset) -> Dataset:
+        """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""
+        sources = description_of(rows).get("sources", [plan.strategy.retriever.name])
+        steps = [*before, *plan.decide_steps(rows.features, tuple(sources))]
+        decided, mined = self._map(rows, steps)
+        report = report_of(
+            decided,
+            strategy=str(plan.strategy),
+            num_negatives=plan.n,
+            seed=plan.seed,
+            rows_out=len(mined),
+            drops_short_rows=plan.policy == "drop" or plan.output.needs_full_rows,
+            seconds={name: round(value, 3) for name, value in self.seconds.items()},
+            corpus=corpus_note(plan.reader.corpus),
+        )
+        return describe(mined, {"kind": "mined", "report": report.to_dict()})
+
+    def _map(self, rows: Dataset, steps: Sequence[Step]) -> list[Dataset]:
+        """Run a chain of steps and take their times."""
+        results = map_steps(rows, steps, home=self.home, num_proc=self.num_proc, resume=self.resume)
+        for step in steps:
+            if isinstance(step.stage, TimedStage):
+                self.seconds.update(step.stage.stopwatch.seconds)
+        return results
+
+
+def corpus_note(corpus: Corpus) -> dict[str, Any]:
+    """Return what a report says of the corpus."""
+    return {
+        "documents": len(corpus),
+        "empty_texts": corpus.empty_texts,
+        "fingerprint": corpus.fingerprint,
+    }
+
+
+def check_pool(pool: Dataset, corpus: Corpus) -> None:
+    """Refuse a pool whose row numbers belong to another corpus.
+
+    Raises:
+        PoolError: the fingerprints differ.
+    """
+    made_on = description_of(pool).get("corpus")
+    if made_on is not None and made_on != corpus.fingerprint:
+        raise PoolError(
+            f"the pool was made on a corpus with the fingerprint {made_on}; this one has "
+            f"{corpus.fingerprint}. Its row numbers would name other documents: give the corpus "
+            "of the pool, or retrieve again."
+        )
+
+
+def mine_stream(plan: Plan, stream: IterableDataset) -> IterableDataset:
+    """Return the stream with every batch mined as it comes."""
+    plan.refuse_unfitted()
+    plan.strategy.retriever.prepare()
+    names = column_names(stream)
+    return stream.map(plan, batched=True, batch_size=RETRIEVE_BATCH, remove_columns=names)
