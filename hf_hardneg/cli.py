@@ -60,6 +60,14 @@ class Underfilled(str, Enum):
     fill = "fill"
 
 
+# The first line keeps the others as they are.
+EXAMPLES = """\b
+Examples:
+  hf-hardneg mine --queries beir-folder/ --output mined/
+  hf-hardneg mine --queries pairs.jsonl --corpus documents.jsonl \\
+    --strategy "bm25+margin(relative=0.05)" --output-format n-tuple \\
+    --output mined/
+"""
 RESUMABLE = "interrupted; the same command with --resume goes on from the finished parts."
 NOT_RESUMABLE = "interrupted; nothing was written."
 
@@ -137,7 +145,7 @@ def root(
     """Hard negative mining for dense retrieval."""
 
 
-@app.command()
+@app.command(epilog=EXAMPLES)
 def mine(
     queries: Annotated[
         str,
@@ -164,7 +172,8 @@ def mine(
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Split of the queries. Default: train, else dev, else test."
+            metavar="NAME",
+            help="Split of the queries. Default: train; of a BEIR folder else dev, else test.",
         ),
     ] = None,
     strategy: Annotated[
@@ -247,15 +256,7 @@ def mine(
         Display, typer.Option("--format", metavar="human|json", help="How the report is shown.")
     ] = Display.human,
 ) -> None:
-    """Mine hard negatives for every query.
-
-    \b
-    Examples:
-      hf-hardneg mine --queries beir-folder/ --output mined/
-      hf-hardneg mine --queries pairs.jsonl --corpus documents.jsonl \\
-        --strategy "bm25+margin(relative=0.05)" --output-format n-tuple \\
-        --output mined/
-    """
+    """Mine hard negatives for every query."""
     with _clear_errors(display, RESUMABLE):
         from hf_hardneg.jobs import MineJob, dry_run_report, run_mine
 

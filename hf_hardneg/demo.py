@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import OutputError
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.outputs import RECIPE, check_output, report_sidecars, write_mined
 from hf_hardneg.pool import candidate_lists
@@ -24,6 +26,7 @@ __all__ = ["DemoResult", "run_demo", "show_demo"]
 NUM_NEGATIVES = 5
 SHOWN_ROWS = 3
 SHOWN_CHARS = 220
+COLLECTION = "docstrings of Python's standard library"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +115,12 @@ def run_demo(folder: str | Path, *, seed: int = 0, overwrite: bool = True) -> De
         if name in relevant[row] and name not in chosen[row]
     ]
     report = miner.report(mined)
+    recipe = {**miner.recipe(), "collection": COLLECTION}
     write_mined(
         mined,
         folder,
         overwrite=overwrite,
-        sidecars=lambda written: report_sidecars(report.to_json(), miner.recipe()),
+        sidecars=lambda written: report_sidecars(report.to_json(), recipe),
     )
     return DemoResult(
         mined,
@@ -129,9 +133,19 @@ def run_demo(folder: str | Path, *, seed: int = 0, overwrite: bool = True) -> De
 
 
 def _check_output(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that cannot be written, or that holds something else than a mined set."""
-    ours = (folder.expanduser() / RECIPE).is_file()
-    check_output(folder, overwrite=overwrite and ours)
+    """Refuse a folder that cannot be written, or that holds anything but an earlier demo."""
+    try:
+        recipe = json.loads((folder.expanduser() / RECIPE).read_text(encoding="utf-8"))
+        ours = recipe.get("collection") == COLLECTION
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    path = folder.expanduser()
+    if overwrite and not ours and path.is_dir() and any(path.iterdir()):
+        raise OutputError(
+            f"the folder {str(folder)!r} holds something else than an earlier demonstration, "
+            "which would be lost. Choose another with --output, or empty it."
+        )
+    check_output(folder, overwrite=overwrite)
 
 
 def _count(chosen: list[list[str]], relevant: list[frozenset[str]]) -> FalseNegatives:

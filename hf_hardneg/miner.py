@@ -16,7 +16,7 @@ from datasets.fingerprint import Hasher
 
 from hf_hardneg.cache import cache_root
 from hf_hardneg.checks import one_of, whole_number
-from hf_hardneg.columns import QueryColumns, find_columns
+from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import (
     CorpusError,
@@ -28,20 +28,23 @@ from hf_hardneg.errors import (
 )
 from hf_hardneg.filters import Filter, Veto
 from hf_hardneg.formats.output import output_format as check_format
-from hf_hardneg.plan import Plan, arrow_table
+from hf_hardneg.plan import Plan
 from hf_hardneg.pool import description_of
 from hf_hardneg.positives import KnownPositives
-from hf_hardneg.queries import positives_as_corpus, scan_positives
+from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives
 from hf_hardneg.report import Report, report_of
 from hf_hardneg.retrievers import Retriever
 from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
 from hf_hardneg.samplers import Sampler
-from hf_hardneg.stages import OWN_COLUMNS, UNDERFILLED, Reader
+from hf_hardneg.stages import OWN_COLUMNS, SCORES, TRACE, UNDERFILLED, Reader
 from hf_hardneg.strategy import Strategy, assemble, build, check
 
 __all__ = ["OfflineMiner"]
 
+VERSION = 1
+"""Raised when the same recipe gives other results, so that kept results are made anew."""
 VERSIONED = ("hf-hardneg", "bm25s", "datasets", "sentence-transformers", "torch")
+SEEDS = 2**63
 CONSTRUCTOR = (
     "strategy", "corpus", "num_negatives", "seed", "filters", "sampler", "positives",
     "underfilled", "query_column", "positive_column", "positive_ids_column", "query_id_column",
@@ -115,6 +118,8 @@ class OfflineMiner:
         """Check everything that can be checked without reading the queries."""
         self.num_negatives = whole_number("miner", "num_negatives", num_negatives, 1)
         self.seed = whole_number("miner", "seed", seed, 0)
+        if seed >= SEEDS:
+            raise ParameterError(f"miner: seed={seed}; expected a whole number below 2**63.")
         if underfilled is not None:
             one_of("miner", "underfilled", underfilled, UNDERFILLED)
         self.underfilled = underfilled
@@ -214,11 +219,11 @@ class OfflineMiner:
         state = dict(vars(self))
         for name in ("_extra", "_seconds", "_warned"):
             del state[name]
-        return state
+        return {**state, "version": VERSION}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the recipe."""
-        vars(self).update(state)
+        vars(self).update({name: value for name, value in state.items() if name != "version"})
         self._extra, self._seconds, self._warned = [], {}, False
 
     # -- whole jobs --------------------------------------------------------------------------
@@ -253,8 +258,11 @@ class OfflineMiner:
             UnderfilledError: with ``underfilled="error"``.
         """
         check_format(output_format)
+        _check_type(dataset, (Dataset, DatasetDict, IterableDataset))
         bound = self._bound(dataset)
         plan = bound._plan(output_format, keep_columns)
+        for part in _parts(dataset):
+            plan.check_columns(column_names(part))
         if isinstance(dataset, DatasetDict):
             splits = {
                 name: bound._run(num_proc, resume).mine(plan, part)
@@ -289,6 +297,7 @@ class OfflineMiner:
             num_proc: worker processes; no influence on the result.
             resume: use the finished parts of an interrupted run.
         """
+        _check_type(dataset, (Dataset,))
         bound = self._bound(dataset)
         return bound._run(num_proc, resume).retrieve(bound._plan(), dataset)
 
@@ -314,9 +323,12 @@ class OfflineMiner:
             PoolError: the pool was made on another corpus, or lacks a column.
         """
         check_format(output_format)
-        check_pool(pool, self._need_strategy().retriever.corpus)
+        check_pool(pool, self.corpus)
         bound = self._bound(pool)
-        return bound._run(num_proc, resume).select(bound._plan(output_format, keep_columns), pool)
+        check_pool(pool, bound.corpus)  # without a corpus it is known only now
+        plan = bound._plan(output_format, keep_columns)
+        plan.check_columns(pool.column_names)
+        return bound._run(num_proc, resume).select(plan, pool)
 
     def report(self, mined: Dataset) -> Report:
         """Return what happened to each row of a mined set.
@@ -328,15 +340,18 @@ class OfflineMiner:
         Raises:
             ColumnError: the data set was not mined by this library.
         """
-        note = description_of(mined).get("report")
-        if note is not None:
-            return Report.from_dict(note)
+        note = description_of(mined)
+        if "report" in note and (note["of"] == mined._fingerprint or TRACE not in mined.features):
+            return Report.from_dict(note["report"])
+        # Mapped in batches, or changed since it was mined: its columns say what it is now.
+        dropping = ("the rows that underfilled='drop' left out cannot be counted here",)
         return report_of(
             mined,
             strategy=self.strategy,
             num_negatives=self.num_negatives,
             seed=self.seed,
-            corpus=corpus_note(self._need_strategy().retriever.corpus),
+            corpus=None if self.corpus is None else corpus_note(self.corpus),
+            notes=dropping if self.underfilled == "drop" else (),
         )
 
     # -- one batch ---------------------------------------------------------------------------
@@ -356,15 +371,21 @@ class OfflineMiner:
         Returns:
             The new columns as lists, or the whole table with them.
         """
-        plan = self._plan()
+        if not isinstance(batch, pa.Table | Mapping):
+            raise QueryError(
+                f"a batch of type {type(batch).__name__}; expected a dict of lists or an Arrow "
+                "table: dataset.with_format(None).map(miner, batched=True)."
+            )
+        # Where rows are left out, the other columns have to go with them.
+        plan = self._plan(keep_columns=isinstance(batch, pa.Table) or self.underfilled == "drop")
         self._warn_of_rows()
         if isinstance(batch, pa.Table):
             return plan.table(batch)
-        columns = find_columns(list(batch), self._columns)
-        needed = [columns.query, columns.positive, columns.positive_ids, columns.query_id]
-        table = arrow_table({name: list(batch[name]) for name in needed if name is not None})
-        mined = plan.table(table)
-        return {name: mined[name].to_pylist() for name in mined.column_names if name in OWN_COLUMNS}
+        mined = plan(batch)
+        # A map cannot remove columns: those of an earlier mining that are not replaced are emptied.
+        left = [name for name in batch if name in OWN_COLUMNS and name not in mined]
+        rows = len(mined[SCORES])
+        return {**mined, **{name: [None] * rows for name in left}}
 
     def _warn_of_rows(self) -> None:
         if self._known is None and not self._warned:
@@ -420,6 +441,8 @@ class OfflineMiner:
         )
 
     def _run(self, num_proc: int | None, resume: bool) -> Run:
+        if num_proc is not None:
+            whole_number("miner", "num_proc", num_proc, 0)
         return Run(cache_root(self.cache_dir) / "maps", num_proc, resume, dict(self._seconds))
 
     def recipe(self) -> dict[str, Any]:
@@ -459,6 +482,16 @@ def _parts(dataset: Any) -> list[Any]:  # noqa: ANN401
         f"data of type {type(dataset).__name__}; expected a Dataset, DatasetDict or "
         "IterableDataset. A list of dicts becomes one by Dataset.from_list(rows)."
     )
+
+
+def _check_type(data: object, kinds: tuple[type, ...]) -> None:
+    """Refuse data of another kind than a method takes."""
+    if not isinstance(data, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise QueryError(
+            f"data of type {type(data).__name__}; expected a {names}. A list of dicts becomes a "
+            "Dataset by Dataset.from_list(rows)."
+        )
 
 
 def _unknown_option(name: str) -> str:

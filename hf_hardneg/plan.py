@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import pyarrow as pa
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from hf_hardneg.errors import ParameterError, QueryError, StrategyError, listing
+from hf_hardneg.columns import QueryColumns, find_columns, read_batch
+from hf_hardneg.errors import ParameterError, QueryError, StrategyError, did_you_mean, listing
 from hf_hardneg.formats.output import OutputFormat, output_format
 from hf_hardneg.mapping import Step
 from hf_hardneg.pool import POOL_FEATURES
@@ -31,12 +32,14 @@ from hf_hardneg.stages import (
 )
 from hf_hardneg.strategy import Strategy
 
-__all__ = ["RETRIEVE_BATCH", "Plan", "arrow_table"]
+__all__ = ["RETRIEVE_BATCH", "Plan"]
 
 RETRIEVE_BATCH = 2_000
 DECIDE_BATCH = 2_000
 VETO_BATCH = 250
 WRITE_BATCH = 1_000
+
+LINE = "hard_negative_line"
 
 Keep = bool | Sequence[str] | None
 
@@ -73,9 +76,16 @@ class Plan:
             )
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        """Mine a dict of lists; rows may be left out or multiplied. For streams."""
-        mined = self.table(arrow_table(batch))
-        return {name: mined[name].to_pylist() for name in mined.column_names}
+        """Mine a dict of lists; rows may be left out or multiplied. For streams.
+
+        Columns that stand beside are taken as they are: they may hold what Arrow cannot.
+        """
+        kept = self._kept(list(batch))
+        mined = replace(self, keep=[LINE]).table(_numbered(batch, self.reader.columns))
+        lines = mined[LINE].to_pylist()
+        beside = {name: [batch[name][line] for line in lines] for name in kept}
+        own = {name: TypedList(mined[name]) for name in mined.column_names if name != LINE}
+        return {**beside, **own}
 
     @property
     def output(self) -> OutputFormat:
@@ -86,6 +96,13 @@ class Plan:
     def policy(self) -> str:
         """What happens to short rows."""
         return self.underfilled or ("drop" if self.output.needs_full_rows else "keep")
+
+    @property
+    def needed(self) -> int:
+        """How many negatives a row must have to be in the output."""
+        if self.policy == "drop" or self.output.needs_full_rows:
+            return self.n
+        return 1 if self.output.needs_negatives else 0
 
     @property
     def rules(self) -> Rules:
@@ -144,8 +161,16 @@ class Plan:
         write = self._write_stage(list(decided))
         return [
             Step(decide, decided, "Selecting", batch),
-            Step(write, self._output_features(decided), "Writing", WRITE_BATCH),
+            Step(write, self.output_features(features), "Writing", WRITE_BATCH),
         ]
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Refuse a column to keep that is not there, before any work is done.
+
+        Raises:
+            ParameterError: names it and the nearest match.
+        """
+        self._kept(names)
 
     def _kept(self, names: Sequence[str]) -> list[str]:
         """Return the other columns of the input that stand in the output."""
@@ -154,11 +179,12 @@ class Plan:
         if isinstance(keep, bool):
             chosen = others if keep else []
         else:
+            keep = [keep] if isinstance(keep, str) else keep
             missing = [name for name in keep if name not in others]
             if missing:
                 raise ParameterError(
                     f"keep_columns names {listing(missing)}, and the data has only "
-                    f"{listing(others)}."
+                    f"{listing(others)}.{did_you_mean(missing[0], others)}"
                 )
             chosen = [name for name in others if name in keep]
         own = self.output.features(self.n)
@@ -183,28 +209,54 @@ class Plan:
             self.reader, self.output, self.n, self.policy, tuple(beside), tuple(order)
         )
 
-    def _output_features(self, features: Features) -> Features:
-        names = list(features)
-        kept = {name: features[name] for name in self._kept(names)}
-        return Features({**kept, **self.output.features(self.n), **self._provenance(names)})
+    def output_features(self, features: Features) -> Features:
+        """Return the columns of the output, given those of the input."""
+        kept = {name: features[name] for name in self._kept(list(features))}
+        decided = list(decision_features(self.rules, self.policy))
+        return Features({**kept, **self.output.features(self.n), **self._provenance(decided)})
 
 
-def arrow_table(batch: Mapping[str, list[Any]]) -> pa.Table:
-    """Return a dict of lists as an Arrow table.
+class TypedList(list[Any]):
+    """A column of a dict of lists that remembers its Arrow type.
 
-    Raises:
-        QueryError: a column mixes types, or holds something that Arrow has no type for.
+    ``datasets`` works out the type of a list from its values; where every row is empty it would
+    take the type ``null``.
     """
-    columns = {}
-    for name, values in batch.items():
-        try:
-            columns[name] = pa.array(values)
-        except pa.ArrowException as error:
-            raise QueryError(
-                f"column {name!r} cannot be read as one type of values: {error}. Queries and "
-                "positives are texts, or lists of texts."
-            ) from error
-    return pa.table(columns)
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        """Take the values of an Arrow column."""
+        super().__init__(column.to_pylist())
+        self._type = column.type
+
+    def __arrow_array__(self, type: pa.DataType | None = None) -> pa.Array:
+        """Return the values as an Arrow array; Arrow calls this."""
+        return pa.array(list(self), type or self._type)
+
+
+def _numbered(batch: Mapping[str, Any], asked: QueryColumns) -> pa.Table:
+    """Return what mining needs of a dict of lists as a table, with the number of each line."""
+    columns = find_columns(list(batch), asked)
+    names = (columns.query, columns.positive, columns.positive_ids, columns.query_id)
+    used = {name: batch[name] for name in names if name is not None}
+    if isinstance(used[str(columns.query)], str):
+        raise QueryError(
+            "the miner was given a single row; expected a batch: dataset.map(miner, batched=True)."
+        )
+    raw = read_batch({name: _plain(values) for name, values in used.items()}, columns)
+    texts, lists = pa.string(), pa.list_(pa.string())
+    arrays = {
+        columns.query: pa.array(raw.queries, texts),
+        columns.positive: pa.array(raw.positives or [], lists),
+        columns.positive_ids: pa.array(raw.positive_ids or [], lists),
+        columns.query_id: pa.array(raw.query_ids, texts),
+        LINE: pa.array(range(len(raw))),
+    }
+    return pa.table({name: array for name, array in arrays.items() if name is not None})
+
+
+def _plain(values: Iterable[Any]) -> list[Any]:
+    """Return the values of a column as Python's own, whatever the format of the data set."""
+    return [value.tolist() if hasattr(value, "tolist") else value for value in values]
 
 
 def _without_own(features: Features) -> Features:

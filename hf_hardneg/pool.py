@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "POOL_FEATURES",
     "candidate_lists",
     "candidates_of",
+    "check_pool_columns",
     "describe",
     "description_of",
     "pool_columns",
@@ -56,6 +57,20 @@ def pool_columns(queries: Queries, candidates: Candidates) -> dict[str, pa.Array
     }
 
 
+def check_pool_columns(names: Sequence[str]) -> None:
+    """Refuse a data set without the columns of a pool.
+
+    Raises:
+        PoolError: names those that are missing.
+    """
+    missing = [name for name in POOL_FEATURES if name not in names]
+    if missing:
+        raise PoolError(
+            f"the pool lacks {listing(missing)}; it has {listing(names)}. A pool is what "
+            "miner.retrieve(dataset) returns."
+        )
+
+
 def candidates_of(
     table: pa.Table, queries: Queries, corpus: Corpus, source_names: tuple[str, ...]
 ) -> Candidates:
@@ -65,12 +80,7 @@ def candidates_of(
         PoolError: a column is missing, the lists of a row differ in length, or a row number is
             beyond the corpus.
     """
-    missing = [name for name in POOL_FEATURES if name not in table.column_names]
-    if missing:
-        raise PoolError(
-            f"the pool lacks {listing(missing)}; it has {listing(table.column_names)}. A pool is "
-            "what miner.retrieve(dataset) returns."
-        )
+    check_pool_columns(table.column_names)
     offsets, rows = flat_list(table["candidate_rows"])
     width = int(np.diff(offsets).max(initial=1))  # one empty slot where nobody has a candidate
 

@@ -9,23 +9,18 @@ from io import StringIO
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from datasets import Dataset
 from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
-from hf_hardneg.arrow import flat_list
-from hf_hardneg.errors import ColumnError, listing
-from hf_hardneg.stages import FILLED, POSITIVE_SCORES, SCORES, TRACE
+from hf_hardneg.tally import Distribution, distribution, edges, totals_of
 
-__all__ = ["Distribution", "Report", "StageCount", "pool_positive_scores", "report_of"]
+__all__ = ["Distribution", "Report", "StageCount", "report_of"]
 
-BINS = 20
 BAR = 40
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 QUANTILE_NAMES = ("lowest", "5%", "25%", "median", "75%", "95%", "highest")
-BATCH = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +35,6 @@ class StageCount:
     dropped: int
     promoted: int = 0
     asked: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Scores: how many, how many missing, mean, quantiles (0, 5, 25, 50, 75, 95, 100%)."""
-
-    count: int
-    missing: int
-    mean: float | None
-    quantiles: list[float] | None
-    bin_edges: list[float] = field(default_factory=list)
-    bin_counts: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +114,7 @@ class Report:
         parts: list[Any] = [_overview(self), _flow(self), _scores(self)]
         if self.seconds:
             parts.append(_times(self))
-        return Group(*parts, *(f"Note: {note}" for note in self.notes))
+        return Group(*parts, *(Text(f"Note: {note}") for note in self.notes))
 
 
 def _share(part: int, whole: int) -> str:
@@ -139,7 +122,8 @@ def _share(part: int, whole: int) -> str:
 
 
 def _overview(report: Report) -> Table:
-    table = Table(title=f"Mined with {report.strategy}", title_justify="left", show_header=False)
+    title = Text(f"Mined with {report.strategy}")  # no markup: a path may hold brackets
+    table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_row("rows in", f"{report.rows_in:,}")
@@ -216,87 +200,6 @@ def _times(report: Report) -> Table:
     return table
 
 
-def _distribution(values: NDArray[np.float32], edges: NDArray[np.float64]) -> Distribution:
-    known = values[np.isfinite(values)].astype(np.float64)
-    missing = len(values) - len(known)
-    if not len(known):
-        return Distribution(0, missing, None, None)
-    return Distribution(
-        len(known),
-        missing,
-        float(known.mean()),
-        [float(value) for value in np.quantile(known, QUANTILES)],
-        [float(edge) for edge in edges],
-        [int(count) for count in np.histogram(known, bins=edges)[0]],
-    )
-
-
-def _edges(*parts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return common bin edges, so that the two histograms can be laid over each other."""
-    known = [part[np.isfinite(part)] for part in parts]
-    values = np.concatenate(known) if known else np.zeros(0)
-    if not len(values):
-        return np.linspace(0.0, 1.0, BINS + 1)
-    low, high = float(values.min()), float(values.max())
-    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
-
-
-@dataclass(slots=True)
-class _Totals:
-    """Sums over the batches of a mined set."""
-
-    names: list[str]
-    trace: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    negatives: NDArray[np.float32]
-    positives: NDArray[np.float32]
-    filled: int
-
-
-def _totals(mined: Dataset) -> _Totals:
-    """Read the columns that mining wrote, a bounded batch at a time."""
-    missing = [name for name in (TRACE, SCORES, POSITIVE_SCORES) if name not in mined.column_names]
-    if missing:
-        raise ColumnError(
-            f"a report needs the columns {listing(missing)}, which mining adds; this data set has "
-            f"{listing(mined.column_names)}. Report on what miner.mine(...) or "
-            "dataset.map(miner, batched=True) returned."
-        )
-    names: list[str] = []
-    total = np.zeros(0, np.int64)
-    counts, negatives, positives, filled = [], [], [], 0
-    columns = [
-        name for name in (TRACE, SCORES, POSITIVE_SCORES, FILLED) if name in mined.column_names
-    ]
-    for table in mined.with_format("arrow").select_columns(columns).iter(BATCH):
-        offsets, pairs = flat_list(table[TRACE])
-        width = int(offsets[1]) if len(offsets) > 1 else 0
-        names = names or pairs.field("stage").slice(0, width).to_pylist()
-        slots = pairs.field("slots").to_numpy().reshape(-1, width).astype(np.int64)
-        total = slots.sum(axis=0) if not len(total) else total + slots.sum(axis=0)
-        own, scores = flat_list(table[SCORES])
-        counts.append(np.diff(own))
-        negatives.append(_floats(scores))
-        positives.append(_floats(flat_list(table[POSITIVE_SCORES])[1]))
-        if FILLED in columns:
-            filled += int(
-                np.count_nonzero(flat_list(table[FILLED])[1].to_numpy(zero_copy_only=False))
-            )
-    return _Totals(
-        names, total, _joined(counts, np.int64), _joined(negatives, np.float32),
-        _joined(positives, np.float32), filled,
-    )  # fmt: skip
-
-
-def _floats(values: pa.Array) -> NDArray[np.float32]:
-    floats: NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32)
-    return floats
-
-
-def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
-
-
 def _stage_counts(names: list[str], totals: NDArray[np.int64]) -> list[StageCount]:
     by_name = dict(zip(names, totals.tolist(), strict=True))
     counts = []
@@ -322,7 +225,7 @@ def report_of(
     seed: int,
     rows_in: int | None = None,
     rows_out: int | None = None,
-    drops_short_rows: bool = False,
+    needed: int = 0,
     seconds: Mapping[str, float] | None = None,
     corpus: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
@@ -337,7 +240,7 @@ def report_of(
         seed: the seed.
         rows_in: rows of the input; default: the rows of ``mined``.
         rows_out: rows of the output; default: the rows of ``mined``.
-        drops_short_rows: whether rows with fewer negatives are not in the output.
+        needed: rows with fewer negatives than this are not in the output.
         seconds: by stage.
         corpus: what to say of the corpus.
         notes: what a reader should know.
@@ -345,9 +248,9 @@ def report_of(
     Raises:
         ColumnError: the columns are not there.
     """
-    totals = _totals(mined)
+    totals = totals_of(mined)
     by_name = dict(zip(totals.names, totals.trace.tolist(), strict=True))
-    edges = _edges(totals.negatives, totals.positives)
+    bins = edges(totals.negatives, totals.positives)
     short = totals.counts[totals.counts < num_negatives]
     values, rows = np.unique(short, return_counts=True)
     return Report(
@@ -356,23 +259,16 @@ def report_of(
         seed=seed,
         rows_in=len(mined) if rows_in is None else rows_in,
         rows_out=len(mined) if rows_out is None else rows_out,
-        rows_dropped=len(short) if drops_short_rows else 0,
+        rows_dropped=int(np.count_nonzero(totals.counts < needed)),
         slots_retrieved=by_name.get("retrieved", 0),
         stages=_stage_counts(totals.names, totals.trace),
         slots_unused=by_name.get("unused", 0),
         slots_chosen=int(totals.counts.sum()),
         slots_filled=totals.filled,
         underfilled=dict(zip(values.tolist(), rows.tolist(), strict=True)),
-        negative_scores=_distribution(totals.negatives, edges),
-        positive_scores=_distribution(totals.positives, edges),
+        negative_scores=distribution(totals.negatives, bins),
+        positive_scores=distribution(totals.positives, bins),
         seconds=dict(seconds or {}),
         corpus=dict(corpus or {}),
         notes=list(notes),
     )
-
-
-def pool_positive_scores(pool: Dataset) -> NDArray[np.float32]:
-    """Return the scores of all positives of a pool, shape (positives,), ``nan`` where unknown."""
-    name = "candidate_positive_scores"
-    tables = pool.with_format("arrow").select_columns([name]).iter(BATCH)
-    return _joined([_floats(flat_list(table[name])[1]) for table in tables], np.float32)

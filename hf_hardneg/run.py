@@ -14,12 +14,13 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError
 from hf_hardneg.mapping import Step, map_steps
 from hf_hardneg.plan import RETRIEVE_BATCH, Plan
-from hf_hardneg.pool import describe, description_of
+from hf_hardneg.pool import check_pool_columns, describe, description_of
 from hf_hardneg.queries import column_names
-from hf_hardneg.report import pool_positive_scores, report_of
+from hf_hardneg.report import report_of
 from hf_hardneg.samplers import TopSampler
 from hf_hardneg.stages import TimedStage
 from hf_hardneg.strategy import Strategy
+from hf_hardneg.tally import pool_positive_scores
 
 __all__ = ["Run", "check_pool", "corpus_note", "mine_stream"]
 
@@ -83,11 +84,12 @@ class Run:
             num_negatives=plan.n,
             seed=plan.seed,
             rows_out=len(mined),
-            drops_short_rows=plan.policy == "drop" or plan.output.needs_full_rows,
+            needed=plan.needed,
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             corpus=corpus_note(plan.reader.corpus),
         )
-        return describe(mined, {"kind": "mined", "report": report.to_dict()})
+        note = {"kind": "mined", "of": mined._fingerprint, "report": report.to_dict()}
+        return describe(mined, note)
 
     def _map(self, rows: Dataset, steps: Sequence[Step]) -> list[Dataset]:
         """Run a chain of steps and take their times."""
@@ -107,14 +109,20 @@ def corpus_note(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def check_pool(pool: Dataset, corpus: Corpus) -> None:
-    """Refuse a pool whose row numbers belong to another corpus.
+def check_pool(pool: Dataset, corpus: Corpus | None) -> None:
+    """Refuse what is not a pool, and a pool whose row numbers belong to another corpus.
 
     Raises:
-        PoolError: the fingerprints differ.
+        PoolError: a column is missing, or the fingerprints differ.
     """
+    if not isinstance(pool, Dataset):
+        raise PoolError(
+            f"a pool is one Dataset, as miner.retrieve(dataset) returns it, and this is of type "
+            f"{type(pool).__name__}."
+        )
+    check_pool_columns(pool.column_names)
     made_on = description_of(pool).get("corpus")
-    if made_on is not None and made_on != corpus.fingerprint:
+    if corpus is not None and made_on is not None and made_on != corpus.fingerprint:
         raise PoolError(
             f"the pool was made on a corpus with the fingerprint {made_on}; this one has "
             f"{corpus.fingerprint}. Its row numbers would name other documents: give the corpus "
@@ -126,5 +134,11 @@ def mine_stream(plan: Plan, stream: IterableDataset) -> IterableDataset:
     """Return the stream with every batch mined as it comes."""
     plan.refuse_unfitted()
     plan.strategy.retriever.prepare()
-    names = column_names(stream)
-    return stream.map(plan, batched=True, batch_size=RETRIEVE_BATCH, remove_columns=names)
+    features = None if stream.features is None else plan.output_features(stream.features)
+    return stream.map(
+        plan,
+        batched=True,
+        batch_size=RETRIEVE_BATCH,
+        remove_columns=column_names(stream),
+        features=features,
+    )

@@ -90,18 +90,18 @@ class _Order:
         else:
             self._order = np.argsort(np.where(alive, -keys, np.inf), axis=1, kind="stable")
         self.left = np.count_nonzero(alive, axis=1).astype(np.int64)
-        self._next = np.zeros(len(keys), dtype=np.int64)
+        self.taken = np.zeros(len(keys), dtype=np.int64)
 
     def take(
         self, lines: NDArray[np.int64], wanted: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Take the next ``wanted`` candidates of each line, as (lines, slots)."""
         number = np.minimum(wanted, self.left[lines])
-        first = np.repeat(self._next[lines], number)
+        first = np.repeat(self.taken[lines], number)
         before = np.repeat(np.cumsum(number) - number, number)
         place = first + np.arange(len(first)) - before
         owners = np.repeat(lines, number)
-        self._next[lines] += number
+        self.taken[lines] += number
         self.left[lines] -= number
         return owners, self._order[owners, place]
 
@@ -159,7 +159,8 @@ def select(
     clock(rules.sampler.name, time.perf_counter() - started)
     engine = _Lazy(queries, candidates, rules, corpus, clock, order)
     engine.run(trace[:, column:])
-    trace[:, -2] = order.left
+    # What the sampler never takes, by a weight of -inf, is left over too.
+    trace[:, -2] = np.count_nonzero(alive, axis=1) - order.taken
     trace[:, -1] = engine.chosen.counts
     promoted = np.array(engine.promoted, dtype=np.int64).reshape(-1, 2)
     return Selection(engine.chosen.slots, promoted, trace)
@@ -238,5 +239,7 @@ class _Lazy:
 
 def chosen_rows(candidates: Candidates, slots: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the corpus rows of chosen slots, -1 where empty, shape (batch, n)."""
-    rows = np.take_along_axis(candidates.rows, np.maximum(slots, 0), axis=1)
-    return np.where(slots >= 0, rows, NO_ROW)
+    rows = np.full(slots.shape, NO_ROW, dtype=np.int64)
+    lines, places = np.nonzero(slots >= 0)
+    rows[lines, places] = candidates.rows[lines, slots[lines, places]]
+    return rows

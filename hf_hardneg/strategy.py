@@ -67,8 +67,8 @@ PRESETS: dict[str, Preset] = {
                      "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
     "denoised": Preset("bm25@100+denoised", "BM25, then a cross-encoder drops what it finds "
                        "relevant", "Qu et al., RocketQA, NAACL 2021, section 3.2"),
-    "margin+denoised": Preset("bm25@100+margin(relative=0.05)+denoised", "5% below the positive's "
-                              "score, then the cross-encoder",
+    "margin+denoised": Preset("bm25@100+margin+denoised", "5% below the positive's score, then "
+                              "the cross-encoder",
                               "Moreira et al., NV-Retriever, 2024; Qu et al., RocketQA, 2021"),
 }  # fmt: skip
 
@@ -99,17 +99,17 @@ class Strategy:
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot work together."""
-        needing = [stage.name for stage in self.filters if stage.needs_scores]
-        if needing and not self.retriever.scored:
-            raise StrategyError(
-                f"{listing(needing)} compares scores, and the retriever {self.retriever.name!r} "
-                "gives none. Use a retriever with scores, such as bm25, or leave the stage out."
-            )
+        _refuse_unscored(self.retriever, self.filters)
 
     def __str__(self) -> str:
-        """Return the canonical string, defaults left out."""
+        """Return the canonical string, defaults left out.
+
+        A retriever's seed stands there always: its default is the seed of whoever builds it.
+        """
         values = self.retriever.parameters()
         values.pop("top_k", None)
+        if "seed" in self.retriever.defaults():
+            values["seed"] = self.retriever.seed  # type: ignore[attr-defined]
         inside = ", ".join(f"{name}={value!r}" for name, value in values.items())
         head = f"{self.retriever.name}@{self.retriever.top_k}" + (f"({inside})" if inside else "")
         rest: list[Stage] = [*self.filters, *self.vetoes]
@@ -118,12 +118,23 @@ class Strategy:
         return "+".join([head, *(stage.expression() for stage in rest)])
 
 
+def _refuse_unscored(retriever: Retriever | type[Retriever], filters: Sequence[Filter]) -> None:
+    needing = [stage.name for stage in filters if stage.needs_scores]
+    if needing and not retriever.scored:
+        raise StrategyError(
+            f"{listing(needing)} compares scores, and the retriever {retriever.name!r} gives none. "
+            "Use a retriever with scores, such as bm25, or leave the stage out."
+        )
+
+
 def _split(text: str, separator: str) -> list[str]:
     """Split at a separator that stands outside parentheses and quotes."""
-    parts, depth, quote, start = [], 0, "", 0
+    parts, depth, quote, start, escaped = [], 0, "", 0, False
     for place, sign in enumerate(text):
         if quote:
-            quote = "" if sign == quote and text[place - 1] != "\\" else quote
+            ends = sign == quote and not escaped
+            escaped = sign == "\\" and not escaped
+            quote = "" if ends else quote
         elif sign in "'\"":
             quote = sign
         elif sign in "([{":
@@ -140,17 +151,22 @@ def _arguments(text: str, stage: str) -> dict[str, Any]:
     """Read ``(name=literal, ...)`` with Python's own parser; nothing is evaluated."""
     try:
         call = ast.parse(f"stage{text}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise SyntaxError("only name=value pairs are known")
         pairs = [(keyword.arg, ast.literal_eval(keyword.value)) for keyword in call.keywords]
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError) as error:
         raise StrategyError(
             f"the parameters {text!r} of stage {stage!r} cannot be read; expected "
             "(name=value, ...) with numbers, quoted texts, True, False, None or lists."
         ) from error
     if any(name is None for name, _ in pairs):
         raise StrategyError(f"stage {stage!r}: '**' is not known in a strategy string.")
-    return {str(name): value for name, value in pairs}
+    arguments: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in arguments:
+            raise StrategyError(f"stage {stage!r}: the parameter {name!r} is given twice.")
+        arguments[str(name)] = value
+    return arguments
 
 
 def _stage_call(text: str) -> StageCall:
@@ -322,8 +338,12 @@ def check(text: str, options: Mapping[str, Any]) -> None:
     routed = _routed(calls, classes, options)
     context = {"corpus": None, "cache_dir": None, "seed": 0}
     _refuse_unknown(classes[0], routed[0])
-    for stage, arguments in zip(classes[1:], routed[1:], strict=True):
+    made = [
         _made(stage, arguments, context)
+        for stage, arguments in zip(classes[1:], routed[1:], strict=True)
+    ]
+    filters, _, _ = _sorted(made, None)
+    _refuse_unscored(RETRIEVERS[first.name], filters)
 
 
 def assemble(retriever: Stage, stages: Sequence[Stage], sampler: Sampler | None = None) -> Strategy:
@@ -337,6 +357,13 @@ def assemble(retriever: Stage, stages: Sequence[Stage], sampler: Sampler | None 
             f"{retriever!r} is not a retriever; expected a strategy string or a Retriever such as "
             "BM25Retriever(corpus)."
         )
+    return Strategy(retriever, *_sorted(stages, sampler))
+
+
+def _sorted(
+    stages: Sequence[Stage], sampler: Sampler | None
+) -> tuple[tuple[Filter, ...], tuple[Veto, ...], Sampler]:
+    """Return the filters, the vetoes, and the one sampler, ``top`` if there is none."""
     filters = tuple(stage for stage in stages if isinstance(stage, Filter))
     vetoes = tuple(stage for stage in stages if isinstance(stage, Veto))
     samplers = [stage for stage in stages if isinstance(stage, Sampler)]
@@ -344,10 +371,14 @@ def assemble(retriever: Stage, stages: Sequence[Stage], sampler: Sampler | None 
     if odd:
         raise StrategyError(f"{odd[0]!r} is neither a filter nor a veto nor a sampler.")
     if sampler is not None:
+        if not isinstance(sampler, Sampler):
+            raise StrategyError(
+                f"{sampler!r} is not a sampler; expected one such as RandomSampler()."
+            )
         samplers.append(sampler)
     if len(samplers) > 1:
         raise StrategyError(
             f"{len(samplers)} samplers: {listing(stage.name for stage in samplers)}; expected at "
             "most one."
         )
-    return Strategy(retriever, filters, vetoes, samplers[0] if samplers else TopSampler())
+    return filters, vetoes, samplers[0] if samplers else TopSampler()

@@ -61,6 +61,7 @@ class OutputFormat:
         columns: makes the columns; also returns the input line of each output row, or ``None``
             if rows stay as they are.
         needs_full_rows: whether a row must have exactly n negatives.
+        needs_negatives: whether a row without negatives has no place in it.
         keeps_columns: whether the other columns of the input stand beside by default. Trainers
             take every column as an input of the model, so the training formats do not.
     """
@@ -70,6 +71,7 @@ class OutputFormat:
     features: Callable[[int], Features]
     columns: Callable[[Chosen], tuple[dict[str, pa.Array], NDArray[np.int64] | None]]
     needs_full_rows: bool = False
+    needs_negatives: bool = False
     keeps_columns: bool = False
 
 
@@ -204,7 +206,8 @@ OUTPUT_FORMATS: dict[str, OutputFormat] = {
         OutputFormat("columns", "the input with list columns of negatives, ids and scores",
                      lambda n: LISTS, _list_columns, keeps_columns=True),
         OutputFormat("triplet", "anchor, positive, negative",
-                     _fixed(anchor=TEXT, positive=TEXT, negative=TEXT), _triplet),
+                     _fixed(anchor=TEXT, positive=TEXT, negative=TEXT), _triplet,
+                     needs_negatives=True),
         OutputFormat("n-tuple", "anchor, positive, negative_1 to negative_n", _n_tuple_features,
                      _n_tuple, needs_full_rows=True),
         OutputFormat("labeled-pair", "anchor, passage, label (1 or 0)",

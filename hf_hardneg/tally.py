@@ -1,0 +1,127 @@
+"""Sums and score distributions over the columns that mining wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_hardneg.arrow import flat_list
+from hf_hardneg.errors import ColumnError, listing
+from hf_hardneg.stages import FILLED, POSITIVE_SCORES, SCORES, TRACE
+
+__all__ = ["Distribution", "Totals", "distribution", "edges", "pool_positive_scores", "totals_of"]
+
+BINS = 20
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+BATCH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Scores: how many, how many missing, mean, quantiles (0, 5, 25, 50, 75, 95, 100%)."""
+
+    count: int
+    missing: int
+    mean: float | None
+    quantiles: list[float] | None
+    bin_edges: list[float] = field(default_factory=list)
+    bin_counts: list[int] = field(default_factory=list)
+
+
+def distribution(values: NDArray[np.float32], edges: NDArray[np.float64]) -> Distribution:
+    """Return the distribution of the scores that are there, with counts between ``edges``."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    missing = len(values) - len(known)
+    if not len(known):
+        return Distribution(0, missing, None, None)
+    return Distribution(
+        len(known),
+        missing,
+        float(known.mean()),
+        [float(value) for value in np.quantile(known, QUANTILES)],
+        [float(edge) for edge in edges],
+        [int(count) for count in np.histogram(known, bins=edges)[0]],
+    )
+
+
+def edges(*parts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return common bin edges, so that the two histograms can be laid over each other."""
+    known = [part[np.isfinite(part)] for part in parts]
+    values = np.concatenate(known) if known else np.zeros(0)
+    if not len(values):
+        return np.linspace(0.0, 1.0, BINS + 1)
+    low, high = float(values.min()), float(values.max())
+    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over the batches of a mined set."""
+
+    names: list[str]
+    trace: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    negatives: NDArray[np.float32]
+    positives: NDArray[np.float32]
+    filled: int
+
+
+def totals_of(mined: Dataset) -> Totals:
+    """Read the columns that mining wrote, a bounded batch at a time."""
+    if not isinstance(mined, Dataset):
+        raise ColumnError(
+            f"a report is about one Dataset, and this is of type {type(mined).__name__}. For a "
+            "DatasetDict make one for each of its splits."
+        )
+    missing = [name for name in (TRACE, SCORES, POSITIVE_SCORES) if name not in mined.column_names]
+    if missing:
+        raise ColumnError(
+            f"a report needs the columns {listing(missing)}, which mining adds; this data set has "
+            f"{listing(mined.column_names)}. Report on what miner.mine(...) or "
+            "dataset.map(miner, batched=True) returned."
+        )
+    names: list[str] = []
+    total = np.zeros(0, np.int64)
+    counts, negatives, positives, filled = [], [], [], 0
+    columns = [
+        name for name in (TRACE, SCORES, POSITIVE_SCORES, FILLED) if name in mined.column_names
+    ]
+    for table in mined.with_format("arrow").select_columns(columns).iter(BATCH):
+        offsets, pairs = flat_list(table[TRACE])
+        width = int(offsets[1]) if len(offsets) > 1 else 0
+        names = names or pairs.field("stage").slice(0, width).to_pylist()
+        slots = pairs.field("slots").to_numpy().reshape(-1, width).astype(np.int64)
+        total = slots.sum(axis=0) if not len(total) else total + slots.sum(axis=0)
+        own, scores = flat_list(table[SCORES])
+        counts.append(np.diff(own))
+        negatives.append(_floats(scores))
+        positives.append(_floats(flat_list(table[POSITIVE_SCORES])[1]))
+        if FILLED in columns:
+            filled += int(
+                np.count_nonzero(flat_list(table[FILLED])[1].to_numpy(zero_copy_only=False))
+            )
+    return Totals(
+        names, total, _joined(counts, np.int64), _joined(negatives, np.float32),
+        _joined(positives, np.float32), filled,
+    )  # fmt: skip
+
+
+def _floats(values: pa.Array) -> NDArray[np.float32]:
+    floats: NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32)
+    return floats
+
+
+def _joined(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def pool_positive_scores(pool: Dataset) -> NDArray[np.float32]:
+    """Return the scores of all positives of a pool, shape (positives,), ``nan`` where unknown."""
+    name = "candidate_positive_scores"
+    tables = pool.with_format("arrow").select_columns([name]).iter(BATCH)
+    return _joined([_floats(flat_list(table[name])[1]) for table in tables], np.float32)
