@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,15 +88,24 @@ def _clear_errors(display: Display, interrupted: str) -> Iterator[None]:
     """
     try:
         yield
-    except (HardNegError, OSError) as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if _is_interruption(error):
+            _console(stderr=True).print(f"\n{interrupted}", soft_wrap=True)
+            raise typer.Exit(INTERRUPTED) from error
+        if not isinstance(error, HardNegError | OSError):
+            raise
         if display is Display.json:
             failure = {"error": type(error).__name__, "message": str(error)}
             sys.stdout.write(json.dumps(failure) + "\n")
         _console(stderr=True).print(f"error: {error}", style="red", soft_wrap=True)
         raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        _console(stderr=True).print(f"\n{interrupted}", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from error
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is behind an error: stopping workers may fail in its turn."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
@@ -322,10 +333,18 @@ def demo(
             show_demo(result, _console())
 
 
+def _ignore_interruptions() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A terminal that lacks a character gets another one, not an error after the work.
             stream.reconfigure(errors="replace")
+    if hasattr(os, "register_at_fork"):
+        # Ctrl-C reaches all processes of a terminal. This one stops its workers, so that they do
+        # not each print a traceback.
+        os.register_at_fork(after_in_child=_ignore_interruptions)
     app()

@@ -94,7 +94,8 @@ class Corpus:
             except Exception as error:  # each database client has failures of its own
                 reason = error.__cause__ or error
                 raise CorpusError(f"the query {sql!r} gave no corpus: {reason}") from error
-            return cls(rows.to_iterable_dataset(), **options)
+            parts = rows.with_format("arrow").iter(8192)
+            return cls((record for part in parts for record in part.to_pylist()), **options)
 
     def __len__(self) -> int:
         """Return the number of documents."""

@@ -47,7 +47,7 @@ RECIPE = f"{SIDECARS}/recipe.json"
 """Where a mined set says how it was made."""
 
 READ_BATCH = 1_000
-LOCK = ".lock"
+LOCK = ".hf-hardneg.lock"
 
 
 @contextmanager
@@ -63,15 +63,15 @@ def output_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) ->
     """
     final = _place(folder)
     check_output(final, overwrite=overwrite)
-    with (
-        staging_folder(final.parent, final.name) as scratch,
-        FileLock(scratch / LOCK),
-    ):
+    with staging_folder(final.parent, final.name) as scratch, FileLock(scratch / LOCK):
         _sweep(final)
         staging = scratch / "new"
         staging.mkdir()
-        yield staging
-        _replace(final, staging, scratch)
+        try:
+            yield staging
+            _replace(final, staging, scratch)
+        finally:
+            _clear(scratch)
 
 
 def _place(folder: str | os.PathLike[str]) -> Path:
@@ -117,6 +117,13 @@ def _restore(final: Path) -> None:
         raise explain_os_error(error, final) from error
 
 
+def _clear(scratch: Path) -> None:
+    """Remove what is in a staging folder; the lock goes last, so that the rest is found again."""
+    for entry in scratch.iterdir():
+        if entry.name != LOCK:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
 def _sweep(final: Path) -> None:
     """Remove the staging folders of killed runs; those of runs that live are locked."""
     for left in final.parent.glob(f".{glob.escape(final.name)}.????????"):
@@ -124,9 +131,10 @@ def _sweep(final: Path) -> None:
             continue
         try:
             with FileLock(left / LOCK, timeout=0):
-                shutil.rmtree(left, ignore_errors=True)
+                _clear(left)
         except OSError:  # locked, or another user's
             continue
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def check_output(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +33,12 @@ def open_text(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="\n")
 
 
+def _open_bytes(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":  # buffered once more: gzip gives single lines slowly
+        return io.BufferedReader(cast(Any, gzip.open(path)))
+    return path.open("rb")
+
+
 def _lines(path: Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 text file, gzip or plain, with their line ends.
 
@@ -40,7 +47,7 @@ def _lines(path: Path) -> Iterator[str]:
     """
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        with _open_bytes(path) as lines:
             for number, line in enumerate(lines, start=1):
                 # The mark that some programs put at the beginning is no part of the text.
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")

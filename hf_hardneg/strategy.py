@@ -61,13 +61,13 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "bm25": Preset("bm25@100", "the best documents by BM25 that are not known positives",
+    "bm25": Preset("bm25", "the best documents by BM25 that are not known positives",
                    "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
-    "random": Preset("random@100", "random documents: the baseline",
+    "random": Preset("random", "random documents: the baseline",
                      "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
-    "denoised": Preset("bm25@100+denoised", "BM25, then a cross-encoder drops what it finds "
+    "denoised": Preset("bm25+denoised", "BM25, then a cross-encoder drops what it finds "
                        "relevant", "Qu et al., RocketQA, NAACL 2021, section 3.2"),
-    "margin+denoised": Preset("bm25@100+margin+denoised", "5% below the positive's score, then "
+    "margin+denoised": Preset("bm25+margin+denoised", "5% below the positive's score, then "
                               "the cross-encoder",
                               "Moreira et al., NV-Retriever, 2024; Qu et al., RocketQA, 2021"),
 }  # fmt: skip

@@ -186,6 +186,7 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
     """
     _check_recipe(rule)
     for kind, given in _variants(queries, candidates):
+        before = pickle.loads(pickle.dumps(given))
         with _no_warnings():
             mask = rule.mask(queries, given)
         wanted = (given.shape, np.dtype(np.bool_))
@@ -193,7 +194,6 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
             (mask.shape, mask.dtype) == wanted, rule,
             f"{kind}: the mask has shape and type {(mask.shape, mask.dtype)}, expected {wanted}",
         )  # fmt: skip
-        before = pickle.loads(pickle.dumps(given))
         kept = rule(queries, given)
         _same(rule, f"{kind}: it changes the candidates it was given", before, given)
         gone = kept.rows == NO_ROW
@@ -223,8 +223,10 @@ def check_sampler(sampler: Sampler, queries: Queries, candidates: Candidates) ->
     """
     _check_recipe(sampler)
     for kind, given in _variants(queries, candidates):
+        before = pickle.loads(pickle.dumps(given))
         with _no_warnings():
             keys = sampler.keys(queries, given, 0)
+        _same(sampler, f"{kind}: it changes the candidates it was given", before, given)
         wanted = (given.shape, np.dtype(np.float64))
         _require(
             (keys.shape, keys.dtype) == wanted, sampler,

@@ -28,6 +28,7 @@ from hf_hardneg.retrievers.base import Hits, Retriever
 __all__ = ["RunRetriever", "read_trec_run"]
 
 TABLE_VERSION = 1
+CONTENT = "run_content"
 ARRAYS = ("keys", "offsets", "rows", "scores")
 IDS = "candidate_ids"
 CANDIDATES = ("candidate_rows", IDS)
@@ -130,6 +131,14 @@ class RunRetriever(Retriever):
             values["run"] = f"dataset:{self.run._fingerprint}"
         return values
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the parameters and what says whether the run is still the same."""
+        return {**super().__getstate__(), CONTENT: _identity(self.run)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the retriever anew."""
+        super().__setstate__({name: value for name, value in state.items() if name != CONTENT})
+
     def search(self, queries: Queries) -> Hits:
         """Return the listed documents, best first."""
         table = self._open()
@@ -145,6 +154,15 @@ class RunRetriever(Retriever):
         return scores
 
 
+def _identity(run: str | Dataset) -> list[object]:
+    """Return what changes when the content of a run does."""
+    if isinstance(run, str) and Path(run).is_file():
+        stat = Path(run).stat()
+        return ["trec", str(Path(run).resolve()), stat.st_size, stat.st_mtime_ns]
+    pool = run if isinstance(run, Dataset) else _saved_pool(run)
+    return ["pool", pool._fingerprint]
+
+
 class _RunTable:
     """A run as sorted arrays on disk."""
 
@@ -158,9 +176,7 @@ class _RunTable:
     def of(cls, run: str | Dataset, corpus: Corpus, home: Path) -> _RunTable:
         """Open the table of a run; it is written first if it is not there."""
         if isinstance(run, str) and Path(run).is_file():
-            stat = Path(run).stat()
-            identity = [str(Path(run).resolve()), stat.st_size, stat.st_mtime_ns]
-            key = content_hash(TABLE_VERSION, "trec", identity, corpus.fingerprint)
+            key = content_hash(TABLE_VERSION, _identity(run), corpus.fingerprint)
             return cls(
                 published_folder(
                     home / key,
@@ -171,7 +187,7 @@ class _RunTable:
         pool = run if isinstance(run, Dataset) else _saved_pool(run)
         if not isinstance(pool, Dataset):
             raise PoolError(f"{run!r} holds several splits; give one of them as the pool.")
-        key = content_hash(TABLE_VERSION, "pool", pool._fingerprint, corpus.fingerprint)
+        key = content_hash(TABLE_VERSION, _identity(pool), corpus.fingerprint)
         return cls(
             published_folder(home / key, lambda folder: _write(folder, _pool_lists(pool, corpus))),
             by_id=False,

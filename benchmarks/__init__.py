@@ -1,0 +1,1 @@
+"""Measurements of hf-hardneg: ``python -m benchmarks.run``."""

@@ -1,0 +1,111 @@
+"""The command line: which figures, where from, where to."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import lazy_veto, mine_bm25, miner_hash, select_from_pool
+from benchmarks.context import Context
+from benchmarks.errors import BenchmarkError
+from benchmarks.machine import cores, describe_machine
+from benchmarks.results import write
+from benchmarks.table import tables
+
+__all__ = ["main"]
+
+BENCHMARKS = {
+    "mine_bm25": mine_bm25.run,
+    "select_from_pool": select_from_pool.run,
+    "lazy_veto": lazy_veto.run,
+    "miner_hash": miner_hash.run,
+}
+ONCE = ("lazy_veto",)
+"""Counts decide there, and they are the same every time."""
+WIDTH = 130
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.run", description="Take the figures of hf-hardneg."
+    )
+    parser.add_argument("names", nargs="*", help=f"which: {', '.join(BENCHMARKS)}; default all")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=SHARED / "data",
+        help="folder of the collections; default ../shared/data",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=SHARED / "models" / "cross-encoder-tiny",
+        help="cross-encoder of lazy_veto; default ../shared/models/cross-encoder-tiny",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent / "results",
+        help="folder of the result JSON; default benchmarks/results",
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=None,
+        help="folder for what is removed afterwards; default the system's",
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=None, help="runs of each side; default 3, for lazy_veto 1"
+    )
+    parser.add_argument(
+        "--no-trial", action="store_true", help="do not look for the fastest settings of bare bm25s"
+    )
+    parser.add_argument("--queries", type=int, default=1_500, help="sample of lazy_veto")
+    parser.add_argument("--gigabytes", type=float, default=1.1, help="index of miner_hash")
+    found = parser.parse_args(words)  # fmt: skip
+    unknown = [name for name in found.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; expected {', '.join(BENCHMARKS)}")
+    if found.repeat is not None and found.repeat < 1:
+        parser.error("--repeat must be at least 1")
+    return found
+
+
+def _say(console: Console, name: str, text: str) -> None:
+    console.print(f"{name}: {text}", markup=False)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Take the figures; return 0 if all targets are met, 1 if not, 2 if one cannot be taken."""
+    asked = _arguments(words)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    load = describe_machine()["load_before"]
+    if load is not None and load > 0.5 * cores():
+        console.print(f"[yellow]The machine is busy (load {load}): times will be noisy.[/yellow]")
+    missed = False
+    for name in asked.names or list(BENCHMARKS):
+        context = Context(
+            data=asked.data.expanduser().resolve(),
+            model=asked.model.expanduser().resolve(),
+            repeat=asked.repeat or (1 if name in ONCE else 3),
+            work=asked.work,
+            trial=not asked.no_trial,
+            queries=asked.queries,
+            gigabytes=asked.gigabytes,
+            say=partial(_say, console, name),
+        )
+        try:
+            path, result = write(BENCHMARKS[name](context), asked.out)
+        except BenchmarkError as error:
+            console.print(f"{name}: {error}", markup=False, style="red")
+            return 2
+        console.print(tables(result))
+        console.print(f"written: {path.name}")
+        missed |= not all(target["met"] for target in result["targets"])
+    return int(missed)

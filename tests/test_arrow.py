@@ -1,0 +1,86 @@
+"""Lists of Arrow and padded arrays of NumPy, against Python's own lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
+
+LINES = st.lists(st.one_of(st.none(), st.lists(st.integers(-5, 5), max_size=4)), max_size=8)
+FULL = st.lists(st.lists(st.integers(-5, 5), max_size=4), max_size=8)
+KINDS = [pa.list_(pa.int64()), pa.large_list(pa.int64())]
+
+
+@given(LINES, st.integers(0, 8), st.integers(0, 8), st.sampled_from(KINDS))
+def test_flat_list(lines: list[Any], cut: int, end: int, kind: pa.DataType) -> None:
+    """Whole, in chunks, and as a slice whose offsets do not begin at 0."""
+    array = pa.array(lines, kind)
+    left, right = array.slice(0, min(cut, len(lines))), array.slice(min(cut, len(lines)))
+    forms = [
+        (array, lines),
+        (pa.chunked_array([left, right]), lines),
+        (pa.chunked_array([left, right]).slice(1, end), lines[1 : 1 + end]),
+        (array.slice(1, end) if lines else array, lines[1 : 1 + end]),
+        (pa.chunked_array([], kind), []),
+    ]
+    for form, want in forms:
+        offsets, values = flat_list(form)
+        assert offsets.tolist() == np.cumsum([0, *(len(line or []) for line in want)]).tolist()
+        assert offsets.dtype == np.int64
+        assert values.to_pylist() == [value for line in want for value in line or []]
+
+
+def test_flat_list_of_lists_of_one_size() -> None:
+    array = pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.int64(), 2))
+    offsets, values = flat_list(array.slice(1))
+    assert (offsets.tolist(), values.to_pylist()) == ([0, 2, 4], [3, 4, 5, 6])
+
+
+def flat(lines: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.cumsum([0, *map(len, lines)]).astype(np.int64)
+    return offsets, np.array([value for line in lines for value in line], dtype=np.int64)
+
+
+@given(FULL, st.integers(0, 3))
+@example([[], []], 0)
+@example([[1, 2], [3, 4]], 0)
+@example([], 0)
+def test_padded(lines: list[list[int]], more: int) -> None:
+    width = max(map(len, lines), default=0) + more
+    got = padded(*flat(lines), width, -9)
+    assert got.shape == (len(lines), width)
+    assert got.tolist() == [line + [-9] * (width - len(line)) for line in lines]
+    assert got.dtype == np.int64
+
+
+def test_padded_into_too_few_places_is_an_error() -> None:
+    with pytest.raises(ValueError, match="NumPy boolean array indexing assignment"):
+        padded(*flat([[1, 2, 3], [4]]), 2, -9)
+
+
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(0, 5), st.integers(0, 5))))
+def test_lists_of_the_filled_slots(mask: np.ndarray) -> None:
+    numbers = np.arange(mask.size).reshape(mask.shape)
+    offsets = ragged(mask)
+    assert offsets.dtype == np.int32
+    lists = list_array(offsets, pa.array(numbers[mask], pa.int64()))
+    assert lists.to_pylist() == [numbers[line][mask[line]].tolist() for line in range(len(mask))]
+    back, values = flat_list(lists)
+    again = padded(back, values.to_numpy(zero_copy_only=False), mask.shape[1], -1)
+    assert sorted(again[again >= 0].tolist()) == numbers[mask].tolist()
+
+
+@given(hnp.arrays(np.float32, 6, elements=st.floats(width=32)))
+def test_no_nan_and_no_infinity_is_written(values: np.ndarray) -> None:
+    array = nullable_floats(values)
+    assert array.type == pa.float32()
+    want = [float(value) if np.isfinite(value) else None for value in values]
+    assert array.to_pylist() == want
+    assert array.null_count == want.count(None)

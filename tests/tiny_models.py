@@ -1,0 +1,74 @@
+"""Tiny random cross-encoders, made on the spot: the real code path without a download."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [
+    "red", "blue", "green", "fast", "slow", "car", "boat", "train", "one", "two", "three", "four",
+    "north", "south", "east", "west", "cold", "warm", "river", "road", "city", "field", "day",
+    "night", "the", "of", "and", "query", "document",
+]  # fmt: skip
+
+
+def save_cross_encoder(
+    folder: Path, *, seed: int = 0, outputs: int = 1, activation: str | None = None
+) -> Path:
+    """Write a cross-encoder with random weights whose scores spread from near 0 to near 1."""
+    vocabulary = {word: number for number, word in enumerate([*SPECIAL, *WORDS])}
+    words = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    words.normalizer, words.pre_tokenizer = Lowercase(), Whitespace()
+    words.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        sep_token="[SEP]", mask_token="[MASK]", model_max_length=64,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = BertForSequenceClassification(
+            BertConfig(
+                vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1,
+                num_attention_heads=2, intermediate_size=32, max_position_embeddings=64,
+                num_labels=outputs, initializer_range=0.5,
+            )
+        )  # fmt: skip
+        # Move the scores of random words to the middle of the scale, and spread them.
+        cls, sep = torch.full((64, 1), 2), torch.full((64, 1), 3)
+        texts = torch.randint(5, len(vocabulary), (64, 9))
+        lines = torch.cat([cls, texts[:, :3], sep, texts[:, 3:], sep], dim=1)
+        model.eval().classifier.weight.mul_(4)
+        model.classifier.bias -= model(lines).logits.median(dim=0).values
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    if activation is not None:
+        path = folder / "config.json"
+        config = json.loads(path.read_text())
+        path.write_text(
+            json.dumps({**config, "sentence_transformers": {"activation_fn": activation}})
+        )
+    return folder
+
+
+def logits(folder: Path, pairs: list[tuple[str, str]]) -> list[float]:
+    """Scores of the model without sentence-transformers, one pair at a time."""
+    model = BertForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    with torch.no_grad():
+        return [
+            float(model(**tokenizer(query, document, return_tensors="pt")).logits[0, 0])
+            for query, document in pairs
+        ]
