@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -36,10 +37,11 @@ def main(call_file: Path) -> None:
     """Run the call and write its values beside it."""
     call = json.loads(call_file.read_text(encoding="utf-8"))
     side = getattr(import_module(call["module"]), call["function"])
-    imported = peak_mib()
+    imported, before = peak_mib(), time.process_time()
     measured: Measured = side(**call["arguments"])
     values = {
         **measured.values,
+        "cpu_seconds": round(time.process_time() - before, 3),
         "peak_mib": round(peak_mib() - imported, 1),
         "imports_mib": round(imported, 1),
     }

@@ -160,13 +160,20 @@ def source_files(source: object) -> list[Path]:
     return [corpus_file] if corpus_file else []
 
 
+def _saved(path: Path) -> Dataset | DatasetDict:
+    try:
+        return load_from_disk(str(path))
+    except Exception as error:  # a missing file, damaged JSON, a damaged table, ...
+        raise FormatError(f"the data set saved in {path} cannot be opened: {error}") from error
+
+
 def _from_path(path: Path, asked: DocumentColumns) -> Iterator[tuple[str, str]]:
     """Yield the documents of a file, a BEIR folder, or a saved data set."""
     if path.is_dir():
         corpus_file = beir_corpus_file(path)
         if corpus_file is None:
             if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-                yield from _from_dataset(load_from_disk(str(path)), asked, str(path))
+                yield from _from_dataset(_saved(path), asked, str(path))
                 return
             raise FormatError(
                 f"the folder {path} holds no corpus.jsonl or corpus.jsonl.gz (BEIR layout) and no "

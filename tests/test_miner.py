@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,13 @@ from mining import (
     TRAINING_FORMATS,
     assert_same_rows,
     negative_ids,
-    pairs_on_disk,
     word_documents,
     word_rows,
 )
-from tiny_models import logits, save_cross_encoder
 
 from hf_hardneg import (
     BM25Retriever,
     Corpus,
-    CrossEncoderDenoiser,
     MarginFilter,
     OfflineMiner,
     RandomSampler,
@@ -170,7 +166,7 @@ def test_a_pool_does_not_ask_the_retriever(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_pool_of_another_corpus_is_refused() -> None:
     pool = mining().retrieve(ROWS)
     other = mining(corpus={**DOCUMENTS, "d59": "another text"})
-    with pytest.raises(PoolError, match=r"another|other documents.*retrieve again"):
+    with pytest.raises(PoolError, match="other documents.*retrieve again"):
         other.select(pool)
     with pytest.raises(PoolError, match="other documents"):
         OfflineMiner("bm25", num_negatives=3).select(pool)
@@ -250,53 +246,3 @@ def test_columns_that_arrow_cannot_hold_stay_beside_in_a_stream() -> None:
     found = list(mining().mine(stream))
     assert all(row["thing"] is thing for row in found)
     assert [row["hard_negatives"] for row in found] == mining().mine(ROWS)["hard_negatives"]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_cross_encoder(tmp_path_factory.mktemp("model"))
-
-
-def test_the_denoiser_keeps_what_scores_low(tiny: Path) -> None:
-    rows = ROWS.select(range(8))
-    pool = mining("bm25@12").retrieve(rows)
-    known = mining("bm25@12+denoised(promote=True)", model=str(tiny), threshold=0.4)
-    mined = known.mine(rows)
-    for row, candidates in zip(mined, pool, strict=True):
-        own = [place for place in candidates["candidate_rows"] if place != row["number"]]
-        values = logits(tiny, [(row["query"], TEXTS[place]) for place in own])
-        scores = [1 / (1 + math.exp(-value)) for value in values]
-        kept = [place for place, score in enumerate(scores) if score < 0.4][:4]
-        assert row["hard_negative_ids"] == [f"d{own[place]}" for place in kept]
-        asked = scores[: kept[-1] + 1] if len(kept) == 4 else scores
-        above = [f"d{own[place]}" for place, score in enumerate(asked) if score > 0.9]
-        assert row["promoted_ids"] == above
-    assert any(row["promoted_ids"] for row in mined)
-    report = known.report(mined)
-    assert report.stages[-1].promoted == sum(map(len, mined["promoted_ids"]))
-    assert report.stages[-1].asked < len(rows) * 11
-    assert_same_rows(known.select(mining("bm25@12").retrieve(rows)), mined)
-
-
-def test_a_pair_is_scored_once(tiny: Path, cache: Path) -> None:
-    rows = ROWS.select(range(8))
-    denoiser = CrossEncoderDenoiser(str(tiny))
-    known = OfflineMiner(BM25Retriever(Corpus(DOCUMENTS), top_k=12), filters=[denoiser])
-    known.mine(rows)
-    scored = denoiser.pairs_scored
-    assert scored == pairs_on_disk(cache) > 0
-    denoiser.threshold = 0.2
-    known.mine(rows, "n-tuple")
-    assert denoiser.pairs_scored == pairs_on_disk(cache)
-    denoiser.threshold = 0.1
-    before = denoiser.pairs_scored
-    rows.map(known.knowing(rows), batched=True)
-    assert denoiser.pairs_scored == before
-
-
-def test_a_real_cross_encoder(cross_encoder_path: Path) -> None:
-    rows = ROWS.select(range(4))
-    known = mining("denoised", model=str(cross_encoder_path), num_negatives=3)
-    mined = known.mine(rows, "n-tuple")
-    assert mined.column_names == ["anchor", "positive", *(f"negative_{n}" for n in (1, 2, 3))]
-    assert known.report(mined).stages[-1].asked >= 3 * len(mined)

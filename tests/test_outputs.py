@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -25,13 +24,13 @@ from hf_hardneg.outputs import check_output, mined_rows, output_folder, write_mi
 DOCUMENTS = {f"d{n}": f"{word} {word} text number {n}" for n, word in enumerate("abcdefgh")}
 SCORE = np.float32(0.1)
 
-# Kills itself at the n-th of the calls that change the folder, or at the end.
+# For each moment one process that kills itself there: before the n-th call that changes folders.
 KILLED = """
 import os, signal, sys
 from datasets import load_from_disk
-from hf_hardneg import outputs
-import shutil, pathlib
-left = int(sys.argv[3])
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.outputs import write_mined
+mined, corpus = load_from_disk(sys.argv[1]), Corpus({"d0": "x", "d1": "y"})
 def deadly(function):
     def call(*values, **named):
         global left
@@ -40,13 +39,18 @@ def deadly(function):
         left -= 1
         return function(*values, **named)
     return call
-mined = load_from_disk(sys.argv[1])
-os.rename = deadly(os.rename)
-os.unlink = deadly(os.unlink)
-os.rmdir = deadly(os.rmdir)
-os.mkdir = deadly(os.mkdir)
-outputs.write_mined(mined, sys.argv[2], "jsonl", corpus={"d0": "x", "d1": "y"}, overwrite=True)
-print(left)
+for left in range(100):
+    child = os.fork()
+    if child == 0:
+        for name in ("rename", "unlink", "rmdir", "mkdir"):
+            setattr(os, name, deadly(getattr(os, name)))
+        folder = os.path.join(sys.argv[2], str(left), "out")
+        write_mined(mined, folder, "jsonl", corpus=corpus, overwrite=True)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(status, flush=True)
+    if status != -signal.SIGKILL:
+        break
 """
 
 FULL = """
@@ -93,35 +97,30 @@ def names_in(parent: Path) -> list[str]:
 
 def test_killed_at_every_moment_the_result_is_the_old_or_the_new(tmp_path: Path) -> None:
     mined_set().save_to_disk(str(tmp_path / "mined"))
-    parent = tmp_path / "results"
-    final, expected = parent / "out", tmp_path / "expected"
-    write_mined(mined_set(), expected, "jsonl", corpus={"d0": "x", "d1": "y"})
-    new, old = snapshot(expected), {"old.txt": b"old", "sub/old.txt": b"old"}
-    seen: list[str] = []
-    for moment in range(40):
-        shutil.rmtree(parent, ignore_errors=True)
-        (final / "sub").mkdir(parents=True)
+    write_mined(mined_set(), tmp_path / "expected", "jsonl", corpus={"d0": "x", "d1": "y"})
+    new, old = snapshot(tmp_path / "expected"), {"old.txt": b"old", "sub/old.txt": b"old"}
+    for moment in range(100):
+        folder = tmp_path / "results" / str(moment) / "out"
+        (folder / "sub").mkdir(parents=True)
         for name, content in old.items():
-            (final / name).write_bytes(content)
-        done = run(KILLED, tmp_path / "mined", final, moment)
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        # A gap of one rename is allowed: whoever comes next closes it.
-        seen.append(
-            {True: "old", False: "new"}[snapshot(final) == old] if final.exists() else "gap"
-        )
-        assert snapshot(final) in (old, new, {})
+            (folder / name).write_bytes(content)
+    done = run(KILLED, tmp_path / "mined", tmp_path / "results")
+    statuses = [int(line) for line in done.stdout.split()]
+    assert statuses == [-signal.SIGKILL] * (len(statuses) - 1) + [0], done.stderr
+    seen: list[str] = []
+    for moment in range(len(statuses)):
+        final = tmp_path / "results" / str(moment) / "out"
+        found = snapshot(final)
+        assert found in (old, new, {})
+        # A gap between two renames is allowed: whoever comes next closes it.
+        seen.append("old" if found == old else "new" if found else "gap")
         with pytest.raises(OutputError, match="is not empty"):
             check_output(final)
-        assert snapshot(final) in (old, new)
+        assert snapshot(final) == (new if found == new else old)
         write_mined(mined_set(), final, "jsonl", corpus={"d0": "x", "d1": "y"}, overwrite=True)
-        assert snapshot(final) == new
-        assert snapshot(parent) == {f"out/{name}": content for name, content in new.items()}
-    assert snapshot(final) == new
-    assert [seen.index(kind) for kind in ("old", "gap", "new")] == sorted(
-        seen.index(kind) for kind in ("old", "gap", "new")
-    )
+        assert snapshot(final.parent) == {f"out/{name}": data for name, data in new.items()}
+    assert list(dict.fromkeys(seen)) == ["old", "gap", "new"]
+    assert seen == sorted(seen, key=["old", "gap", "new"].index)
 
 
 @pytest.mark.parametrize("form", ["arrow", "parquet", "jsonl", "flagembedding", "beir"])

@@ -222,6 +222,15 @@ def test_folder_without_a_corpus(tmp_path: Path) -> None:
         documents(tmp_path)
 
 
+def test_damaged_saved_data_set(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "saved", plain())
+    [table] = folder.glob("*.arrow")
+    for spoil in (table.unlink, lambda: (folder / "state.json").write_text("{")):
+        spoil()
+        with pytest.raises(FormatError, match=r"saved in .* cannot be opened"):
+            Corpus(folder)
+
+
 def test_columns_that_are_not_needed_are_not_read() -> None:
     data = Dataset.from_dict({"text": ["a"], "vector": [[0.0] * 300_000]})
     tracemalloc.start()
