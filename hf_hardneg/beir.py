@@ -41,11 +41,8 @@ def _judgement(path: Path, number: int, fields: list[str], form: int) -> tuple[s
 
 def _fields(line: str) -> list[str]:
     """Split a line at its tabs, else at white space; an id may be quoted, as BEIR reads it."""
-    if "\t" not in line:
-        return line.split()
-    if '"' in line:
-        return next(csv.reader([line], delimiter="\t"))
-    return line.split("\t")
+    fields = next(csv.reader([line], delimiter="\t")) if '"' in line else line.split("\t")
+    return fields if len(fields) >= BEIR_FIELDS else line.split()
 
 
 def read_qrels(path: Path) -> Iterator[tuple[str, str, float]]:
@@ -71,7 +68,7 @@ def read_qrels(path: Path) -> Iterator[tuple[str, str, float]]:
                     if form == BEIR_FIELDS:
                         continue
                 yield _judgement(path, number, fields, form)
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error, csv.Error) as error:
         raise FormatError(f"{path}, after line {number}: cannot be read ({error}).") from error
     if not form:
         raise FormatError(f"{path} holds no judgements; expected a header and judgements.")

@@ -101,7 +101,7 @@ def map_steps(
                     parts[place].append(part)
         for entry in kept:
             (entry.folder / DONE).touch()
-    except OutputError:  # a stage's own, which says more
+    except (OutputError, ConnectionError, TimeoutError):  # a stage's own, which say more
         raise
     except OSError as error:
         raise explain_os_error(error, home) from error

@@ -264,8 +264,7 @@ def test_resume_goes_on_from_the_finished_parts(
     assert load_from_disk(str(out)).to_list() == load_from_disk(str(whole)).to_list()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("display", ["human", "json"])
+@pytest.mark.parametrize(("display", "workers"), [("human", 1), ("json", 2)])
 def test_control_c_ends_with_130_and_leaves_nothing(
     display: str, workers: int, beir: Collection, tmp_path: Path
 ) -> None:

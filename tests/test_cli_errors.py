@@ -122,16 +122,12 @@ def row(**values: Any) -> Callable[[Collection], Arguments]:
     return make
 
 
-def pairs(beir: Collection) -> Path:
-    return write_lines(beir.folder / "pairs.jsonl", beir.texts())
-
-
 def folder(*more: object) -> Callable[[Collection], Arguments]:
     return lambda beir: ["--queries", beir.folder, *more]
 
 
 def file(*more: object) -> Callable[[Collection], Arguments]:
-    return lambda beir: ["--queries", pairs(beir), *more]
+    return lambda beir: ["--queries", write_lines(beir.folder / "pairs.jsonl", beir.texts()), *more]
 
 
 CASES: dict[str, tuple[Callable[[Collection], Arguments], list[str]]] = {

@@ -166,7 +166,7 @@ def test_a_pool_does_not_ask_the_retriever(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_pool_of_another_corpus_is_refused() -> None:
     pool = mining().retrieve(ROWS)
     other = mining(corpus={**DOCUMENTS, "d59": "another text"})
-    with pytest.raises(PoolError, match="other documents.*retrieve again"):
+    with pytest.raises(PoolError, match=r"other documents.*retrieve again"):
         other.select(pool)
     with pytest.raises(PoolError, match="other documents"):
         OfflineMiner("bm25", num_negatives=3).select(pool)

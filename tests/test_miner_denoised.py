@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +74,30 @@ def test_a_real_cross_encoder(cross_encoder_path: Path) -> None:
     assert known.report(mined).stages[-1].asked >= 3 * len(mined)
 
 
-@pytest.mark.parametrize("number", [None, 2])
-def test_workers_open_the_model_themselves(tiny: Path, tmp_path: Path, number: int | None) -> None:
-    known = mining("bm25@12+denoised(promote=True)+random", model=str(tiny))
-    expected = known.mine(ROWS)
-    elsewhere = mining(
-        "bm25@12+denoised(promote=True)+random", model=str(tiny), cache_dir=tmp_path / "other"
-    )
-    assert_same_rows(elsewhere.mine(ROWS, num_proc=number), expected)
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Turns a deadlock into a failure."""
+
+    def fail(*arguments: object) -> None:
+        raise TimeoutError("workers wait for ever")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.usefixtures("impatient")
+def test_workers_open_the_model_themselves(tiny: Path, tmp_path: Path) -> None:
+    strategy = "random@12+denoised(promote=True)+random"
+    rows = ROWS.select(range(9))
+    expected = mining(strategy, model=str(tiny)).mine(rows)  # this process has asked the model
+    elsewhere = mining(strategy, model=str(tiny), cache_dir=tmp_path / "other")
+    assert_same_rows(elsewhere.mine(rows, num_proc=2), expected)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_loaded_model_stays_in_its_process(tiny: Path) -> None:
     from sentence_transformers import CrossEncoder
 

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage_data import Batch, batches, make_batch
 
@@ -44,6 +44,7 @@ def brute_force(rule: MarginFilter, batch: Batch) -> list[list[int]]:
     return lines
 
 
+@settings(max_examples=25)
 @given(batches, st.sampled_from([0.0, 0.5, 1.0, 3.0]))
 def test_the_absolute_margin(batch: Batch, margin: float) -> None:
     rule = MarginFilter(margin=margin)
@@ -51,6 +52,7 @@ def test_the_absolute_margin(batch: Batch, margin: float) -> None:
     assert rule(*batch).rows.tolist() == brute_force(rule, batch)
 
 
+@settings(max_examples=25)
 @given(batches, st.sampled_from([None, 0.0, 0.25, 0.5, 1.0]))
 def test_the_relative_margin(batch: Batch, relative: float | None) -> None:
     rule = MarginFilter(relative=relative)
@@ -94,6 +96,7 @@ def test_the_percentile_is_a_score_that_occurs() -> None:
         assert kept(fitted, [6.0, cut, cut - 0.5], [NAN]) == [cut - 0.5]
 
 
+@settings(max_examples=25)
 @given(batches, st.lists(st.floats(-3, 3, width=32), min_size=1), st.floats(0, 1))
 def test_a_fitted_percentile(batch: Batch, positives: list[float], share: float) -> None:
     scores = np.array(positives, dtype=np.float32)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from stage_data import Batch, batches, make_batch
 
@@ -11,6 +11,7 @@ from hf_hardneg.errors import ParameterError
 from hf_hardneg.testing import check_filter
 
 
+@settings(max_examples=25)
 @given(batches, st.integers(1, 11), st.none() | st.integers(2, 12))
 def test_keeps_the_half_open_window_of_raw_ranks(
     batch: Batch, range_min: int, range_max: int | None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from stage_data import Batch, batches, make_batch
 
@@ -13,6 +13,7 @@ from hf_hardneg.testing import check_filter
 bounds = st.none() | st.integers(-5, 5).map(lambda value: value / 2)
 
 
+@settings(max_examples=25)
 @given(batches, bounds, bounds)
 def test_keeps_the_half_open_range(
     batch: Batch, min_score: float | None, max_score: float | None
