@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ import xxhash
 
 from hf_hardneg.cache import content_hash
 from hf_hardneg.errors import ModelError
+from hf_hardneg.workers import in_worker
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -180,7 +180,7 @@ def load_cross_encoder(
         )
     if not isinstance(model, str | Path):
         return _checked(model)
-    if multiprocessing.parent_process() is not None:
+    if in_worker():
         import torch
 
         # A forked worker inherits torch's thread pool without its threads, and would wait for

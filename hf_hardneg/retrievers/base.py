@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -14,16 +12,9 @@ from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.stage import Stage
 
-__all__ = ["Hits", "Retriever", "worker_threads"]
+__all__ = ["Hits", "Retriever"]
 
 Hits = tuple[NDArray[np.int64], NDArray[np.float32]]
-
-
-def worker_threads() -> int:
-    """Return how many threads to search with: all cores here, one in a worker process."""
-    if multiprocessing.parent_process() is not None:
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Retriever(Stage, ABC):

@@ -13,8 +13,9 @@ from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, fraction, one_of, whole_number
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ParameterError
-from hf_hardneg.retrievers.base import Hits, Retriever, worker_threads
+from hf_hardneg.retrievers.base import Hits, Retriever
 from hf_hardneg.retrievers.bm25_index import BM25Index, BM25Parameters, build, tokenizer
+from hf_hardneg.workers import usable_threads
 
 __all__ = ["BM25Retriever"]
 
@@ -138,7 +139,7 @@ class BM25Retriever(Retriever):
         """
         k = min(self.top_k, index.documents)
         wide = min(index.documents, k + max(16, k // 4))
-        rows, scores = order_by_score(*index.top(tokens, wide, worker_threads()))
+        rows, scores = order_by_score(*index.top(tokens, wide, usable_threads()))
         if wide < index.documents:
             tied = (scores[:, k - 1] == scores[:, -1]) & (rows[:, -1] != NO_ROW)
             for line in np.flatnonzero(tied):

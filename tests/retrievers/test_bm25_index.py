@@ -82,7 +82,7 @@ def test_the_number_of_threads_is_of_no_influence(monkeypatch: pytest.MonkeyPatc
     corpus = Corpus(DOCUMENTS)
     results = []
     for threads in (1, 2, 5, 100):
-        monkeypatch.setattr(bm25, "worker_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(bm25, "usable_threads", lambda threads=threads: threads)
         results.append(found(BM25Retriever(corpus, top_k=20)))
     assert all(same(results[0], other) for other in results[1:])
 
