@@ -76,7 +76,8 @@ def test_texts_have_enough_words(real: StdlibCollection) -> None:
         text.encode("utf-8")
     for pair in real.pairs:
         assert pair.query == " ".join(pair.query.split())
-        assert "\n" not in pair.query and len(pair.query) > 2 * stdlib_docs.MIN_SUMMARY_WORDS - 2
+        assert "\n" not in pair.query
+        assert len(pair.query) > 2 * stdlib_docs.MIN_SUMMARY_WORDS - 2
 
 
 def test_left_out_folders_stay_out(real: StdlibCollection) -> None:
