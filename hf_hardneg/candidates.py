@@ -106,14 +106,17 @@ class Candidates:
     def lowest_positive_scores(self, queries: Queries) -> NDArray[np.float32]:
         """Return the lowest score among each query's own positives, shape (batch,).
 
-        ``nan`` where a query has no scored positive. The lowest is the strictest choice for a
-        margin: nothing that comes near any positive passes.
+        The lowest is the strictest choice for a margin: nothing that comes near any positive
+        passes. ``nan`` where one of them has no score, because a run that does not list it ranked
+        it below everything else; and where a query has no positive.
         """
         lowest = np.full(len(queries), np.inf, dtype=np.float32)
         owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
         scored = ~np.isnan(self.positive_scores)
         np.minimum.at(lowest, owner[scored], self.positive_scores[scored])
-        return np.where(np.isinf(lowest), np.float32(np.nan), lowest)
+        lowest[owner[~scored]] = np.nan
+        lowest[queries.positives_per_query == 0] = np.nan
+        return lowest
 
 
 def order_by_score(

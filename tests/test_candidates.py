@@ -138,8 +138,10 @@ def test_lowest_positive_score_of_each_query(scores: list[list[float]]) -> None:
     flat = [score for line in scores for score in line]
     batch = queries([len(line) for line in scores])
     found = candidates(np.zeros((len(scores), 1)), positive_scores=flat)
-    known = [[score for score in line if not np.isnan(score)] for line in scores]
-    want = np.array([min(line) if line else np.nan for line in known], dtype=np.float32)
+    want = np.array(
+        [np.nan if not line or np.isnan(line).any() else min(line) for line in scores],
+        dtype=np.float32,
+    )
     got = found.lowest_positive_scores(batch)
     assert np.array_equal(got, want, equal_nan=True)
     assert got.dtype == np.float32

@@ -27,8 +27,8 @@ def brute_force(rule: MarginFilter, batch: Batch) -> list[list[int]]:
     lines = []
     for line, rows in enumerate(candidates.rows.tolist()):
         own = candidates.positive_scores[queries.offsets[line] : queries.offsets[line + 1]]
-        scored = [float(score) for score in own if not math.isnan(score)]
-        if not scored:
+        scored = [float(score) for score in own]
+        if not scored or any(map(math.isnan, scored)):
             lines.append([-1] * len(rows))
             continue
         lowest = min(scored)
@@ -76,7 +76,7 @@ def test_no_candidate_at_or_above_the_positive_passes_any_margin() -> None:
 def test_the_lowest_of_several_positives_sets_the_limit() -> None:
     rule = MarginFilter(margin=1)
     assert kept(rule, [4.0, 3.0, 1.5, 0.5], [5.0, 2.0, 9.0]) == [0.5]
-    assert kept(rule, [4.0, 3.0, 1.5, 0.5], [5.0, NAN]) == [3.0, 1.5, 0.5]
+    assert kept(rule, [4.0, 3.0, 1.5, 0.5], [5.0, NAN]) == []  # ranked below all
 
 
 def test_without_a_score_of_the_positive_nothing_is_kept() -> None:
