@@ -92,7 +92,7 @@ def _clear_errors(display: Display, interrupted: str) -> Iterator[None]:
         if _is_interruption(error):
             _console(stderr=True).print(f"\n{interrupted}", soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from error
-        if not isinstance(error, HardNegError | OSError):
+        if not isinstance(error, HardNegError | OSError) or isinstance(error, BrokenPipeError):
             raise
         if display is Display.json:
             failure = {"error": type(error).__name__, "message": str(error)}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_hardneg.arrow import flat_list
 from hf_hardneg.errors import ColumnError, QueryError, did_you_mean, listing
 
 __all__ = ["QueryColumns", "RawBatch", "find_columns", "read_batch"]
@@ -125,10 +127,15 @@ def _all_texts(column: Any) -> bool:  # noqa: ANN401
 
 def _values(batch: pa.Table | Mapping[str, Any], name: str) -> list[Any]:
     column = batch[name]
-    if isinstance(column, pa.ChunkedArray | pa.Array):
-        values: list[Any] = column.to_pylist()
-        return values
-    return list(column)
+    if not isinstance(column, pa.ChunkedArray | pa.Array):
+        return list(column)
+    if pa.types.is_list(column.type) and not column.null_count:
+        # Cutting one flat list is several times faster than a list from Arrow for each row.
+        offsets, flat = flat_list(column)
+        items, ends = flat.to_pylist(), offsets.tolist()
+        return [items[start:end] for start, end in pairwise(ends)]
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _where(name: str, row: int, first_row: int | None) -> str:
@@ -204,12 +211,19 @@ def read_batch(
     ids = _positive_lists(batch, columns.positive_ids, first_row, ids=True)
     if texts and ids:
         _same_lengths(texts, ids, columns, first_row)
-    identity = columns.query_id
-    query_ids = [
-        _query_id(value, str(identity), row, first_row)
-        for row, value in enumerate(_values(batch, identity) if identity else [])
-    ]
-    return RawBatch(queries, query_ids, texts, ids)
+    return RawBatch(queries, _query_ids(batch, columns.query_id, first_row), texts, ids)
+
+
+def _query_ids(
+    batch: pa.Table | Mapping[str, Any], name: str | None, first_row: int | None
+) -> list[str]:
+    """Return the queries' ids, none where there is no such column."""
+    if name is None:
+        return []
+    values = _values(batch, name)
+    if _all_texts(batch[name]):
+        return values
+    return [_query_id(value, name, row, first_row) for row, value in enumerate(values)]
 
 
 def _positive_lists(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from datasets import Dataset, Features, concatenate_datasets
 from datasets.fingerprint import Hasher
 
 from hf_hardneg.cache import content_hash, explain_os_error
-from hf_hardneg.errors import OutputError
+from hf_hardneg.errors import HardNegError
 
 __all__ = ["BatchStage", "Step", "map_steps"]
 
 PART_ROWS = 20_000
 MAPPING_VERSION = 1
 DONE = "complete"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class BatchStage(Protocol):
@@ -65,7 +67,7 @@ def map_steps(
     home: Path,
     num_proc: int | None,
     resume: bool,
-    part_rows: int = PART_ROWS,
+    part_rows: int | None = None,
 ) -> list[Dataset]:
     """Map a chain of steps over ``rows``, part by part, each part kept on disk when it is done.
 
@@ -78,7 +80,7 @@ def map_steps(
         home: folder of all maps.
         num_proc: worker processes, as in ``Dataset.map``; no influence on the result.
         resume: use the finished parts of an interrupted run; without it they are made anew.
-        part_rows: rows in a part for each process; what a kill can lose.
+        part_rows: rows in a part for each process; what a kill can lose. Default: ``PART_ROWS``.
 
     Returns:
         The results of the steps that are wanted, in their order.
@@ -86,7 +88,7 @@ def map_steps(
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
-    size = part_rows * max(num_proc or 1, 1)
+    size = (part_rows or PART_ROWS) * max(num_proc or 1, 1)
     kept = _places(rows, steps, home, size, resume=resume)
     starts = range(0, max(len(rows), 1), size)
     table = rows.with_format("arrow")
@@ -101,13 +103,32 @@ def map_steps(
                     parts[place].append(part)
         for entry in kept:
             (entry.folder / DONE).touch()
-    except (OutputError, ConnectionError, TimeoutError):  # a stage's own, which say more
-        raise
-    except OSError as error:
-        raise explain_os_error(error, home) from error
+    except Exception as error:
+        reason = _writing_error(error)
+        if reason is None:
+            raise
+        raise explain_os_error(reason, home) from error
     return [
         _whole(parts[place], kept[place].key) for place, step in enumerate(steps) if step.wanted
     ]
+
+
+def _writing_error(error: BaseException) -> OSError | None:
+    """Return the error of the operating system that stopped the writing, if one did.
+
+    On a full disk ``datasets`` fails a second time while it closes its file, and that error is
+    the one that arrives here. What a stage raises itself says more, and stays as it is.
+    """
+    if isinstance(error, HardNegError | ConnectionError | TimeoutError):
+        return None
+    if isinstance(error, OSError):
+        return error
+    before = error.__context__
+    while before is not None:
+        if isinstance(before, OSError) and before.errno in NO_SPACE:
+            return before
+        before = before.__context__
+    return None
 
 
 def _places(

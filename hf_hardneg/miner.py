@@ -38,6 +38,7 @@ from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
 from hf_hardneg.samplers import Sampler
 from hf_hardneg.stages import OWN_COLUMNS, SCORES, TRACE, UNDERFILLED, Reader
 from hf_hardneg.strategy import Strategy, assemble, build, check
+from hf_hardneg.tally import totals_of
 
 __all__ = ["OfflineMiner"]
 
@@ -341,7 +342,9 @@ class OfflineMiner:
             ColumnError: the data set was not mined by this library.
         """
         note = description_of(mined)
-        if "report" in note and (note["of"] == mined._fingerprint or TRACE not in mined.features):
+        if "report" in note and (
+            TRACE not in mined.features or totals_of(mined).mark == note["mark"]
+        ):
             return Report.from_dict(note["report"])
         # Mapped in batches, or changed since it was mined: its columns say what it is now.
         dropping = ("the rows that underfilled='drop' left out cannot be counted here",)

@@ -35,9 +35,9 @@ from hf_hardneg.strategy import Strategy
 __all__ = ["RETRIEVE_BATCH", "Plan"]
 
 RETRIEVE_BATCH = 2_000
-DECIDE_BATCH = 2_000
+DECIDE_BATCH = 5_000
 VETO_BATCH = 250
-WRITE_BATCH = 1_000
+WRITE_BATCH = 2_500
 
 LINE = "hard_negative_line"
 

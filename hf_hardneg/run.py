@@ -18,9 +18,9 @@ from hf_hardneg.pool import check_pool_columns, describe, description_of
 from hf_hardneg.queries import column_names
 from hf_hardneg.report import report_of
 from hf_hardneg.samplers import TopSampler
-from hf_hardneg.stages import TimedStage
+from hf_hardneg.stages import TRACE, TimedStage
 from hf_hardneg.strategy import Strategy
-from hf_hardneg.tally import pool_positive_scores
+from hf_hardneg.tally import pool_positive_scores, totals_of
 
 __all__ = ["Run", "check_pool", "corpus_note", "mine_stream"]
 
@@ -88,8 +88,8 @@ class Run:
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             corpus=corpus_note(plan.reader.corpus),
         )
-        note = {"kind": "mined", "of": mined._fingerprint, "report": report.to_dict()}
-        return describe(mined, note)
+        mark = totals_of(mined).mark if TRACE in mined.features else None
+        return describe(mined, {"kind": "mined", "mark": mark, "report": report.to_dict()})
 
     def _map(self, rows: Dataset, steps: Sequence[Step]) -> list[Dataset]:
         """Run a chain of steps and take their times."""

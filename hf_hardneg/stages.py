@@ -317,7 +317,10 @@ class WriteStage(TimedStage):
         rows = padded(offsets, values.to_numpy().astype(np.int64), self._n, NO_ROW)
         _, scores = flat_list(table[SCORES])
         floats = padded(offsets, scores.to_numpy(zero_copy_only=False), self._n, np.float32(np.nan))
-        chosen = Chosen(self._reader.queries(table, keys=False), rows, floats, self._reader.corpus)
+        # Columns that stand beside the input repeat nothing of it, so it need not be read again.
+        beside_input = table.slice(0, 0) if form.keeps_columns else table
+        queries = self._reader.queries(beside_input, keys=False)
+        chosen = Chosen(queries, rows, floats, self._reader.corpus)
         columns, lines = form.columns(chosen)
         beside = table if lines is None else table.take(pa.array(lines))
         out = {name: beside[name] for name in self._kept}

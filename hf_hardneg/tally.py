@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_hardneg.arrow import flat_list
+from hf_hardneg.cache import content_hash
 from hf_hardneg.errors import ColumnError, listing
 from hf_hardneg.stages import FILLED, POSITIVE_SCORES, SCORES, TRACE
 
@@ -69,6 +71,14 @@ class Totals:
     negatives: NDArray[np.float32]
     positives: NDArray[np.float32]
     filled: int
+
+    @property
+    def mark(self) -> str:
+        """A hash by which a report knows the rows it is about again, saved and loaded or not."""
+        hasher = xxhash.xxh3_128()
+        for values in (self.trace, self.counts.astype(np.int64), self.negatives):
+            hasher.update(values.tobytes())
+        return content_hash(self.names, hasher.hexdigest())
 
 
 def totals_of(mined: Dataset) -> Totals:

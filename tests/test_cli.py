@@ -28,12 +28,13 @@ from hf_hardneg.stages import UNDERFILLED
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 # Waits in the middle of the work, so that a test can interrupt it there.
 SLOW_MINE = """
-import sys, time
+import signal, sys, time
 from hf_hardneg.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from hf_hardneg.retrievers import Retriever
 def wait(self, queries):
     print("READY", file=sys.stderr, flush=True)
-    time.sleep(600)
+    time.sleep(60)
 Retriever.retrieve = wait
 main()
 """

@@ -133,11 +133,9 @@ def file(*more: object) -> Callable[[Collection], Arguments]:
 CASES: dict[str, tuple[Callable[[Collection], Arguments], list[str]]] = {
     "missing file": (missing_file, ["'no/such.jsonl' does not exist"]),
     "missing corpus": (folder("--corpus", "gone.jsonl"), ["'gone.jsonl' does not exist"]),
-    "missing qrels": (folder("--qrels", "gone.tsv"), ["'gone.tsv' does not exist"]),
     "misspelt column": (
         file("--positive-column", "poss"), ["'poss'", "Did you mean 'pos'?", "qid, question, pos"]
     ),
-    "misspelt query column": (file("--query-column", "questin"), ["Did you mean 'question'?"]),
     "misspelt query id column": (file("--query-id-column", "quid"), ["Did you mean 'qid'?"]),
     "malformed line": (bad_line, ["pairs.jsonl, line 3", "not valid JSON"]),
     "malformed corpus": (bad_corpus_line, ["corpus.jsonl, line 41", "JSON object", "list"]),
@@ -172,6 +170,10 @@ CASES: dict[str, tuple[Callable[[Collection], Arguments], list[str]]] = {
     ),
     "short rows kept in a tuple": (
         folder("--output-format", "n-tuple", "--underfilled", "keep"), ["'keep'", "'n-tuple'"]
+    ),
+    "short rows, met by a worker": (
+        folder("--strategy", "bm25@4", "--underfilled", "error", "--num-proc", 2),
+        ["fewer than 5 negatives", "'keep'"],
     ),
     "too many negatives": (folder("--num-negatives", 40), ["40 documents", "40 negatives"]),
     "no negatives": (folder("--num-negatives", 0), ["num_negatives=0"]),

@@ -123,6 +123,27 @@ def test_the_default_split_by_command_line(beir: Collection, tmp_path: Path) -> 
     assert queries() == 1
 
 
+def test_columns_of_any_name(beir: Collection, tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": f"not of {row['qid']}",
+            "nr": row["qid"],
+            "ask": row["question"],
+            "say": row["pos"],
+        }
+        for row in beir.texts()
+    ]
+    succeed(
+        "mine", "--queries", write_lines(tmp_path / "rows.jsonl", rows), "--output",
+        tmp_path / "out", "--corpus", beir.folder, "--output-format", "tevatron",
+        "--query-column", "ask", "--positive-column", "say", "--query-id-column", "nr",
+    )  # fmt: skip
+    lines = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
+    for row, line in zip(rows, map(json.loads, lines), strict=True):
+        assert (line["query_id"], line["query"]) == (row["nr"], row["ask"])
+        assert [passage["text"] for passage in line["positive_passages"]] == row["say"]
+
+
 def test_saved_data_sets(tmp_path: Path) -> None:
     data = Dataset.from_list(ROWS)
     data.save_to_disk(str(tmp_path / "one"))
