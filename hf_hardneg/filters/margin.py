@@ -28,8 +28,8 @@ class MarginFilter(Filter):
       Free of scale, so fit for logits. It has to see the whole data set, so it works in
       ``miner.mine`` and ``miner.select``, not on single batches.
 
-    Where any positive of the row has no score (a run that does not list it) nothing is kept: it was ranked
-    below everything that is there.
+    Where any positive of the row has no score (a run that does not list it) nothing is kept: it
+    was ranked below everything that is there.
 
     Args:
         margin: the absolute margin, at least 0.
