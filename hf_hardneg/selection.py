@@ -83,13 +83,16 @@ class _Order:
 
     def __init__(self, keys: NDArray[np.float64], alive: NDArray[np.bool_]) -> None:
         alive = alive & (keys > -np.inf)
-        # Slots stand in rank order, so a stable sort breaks ties by rank. Keys that fall already
-        # (the best first, as retrieved) only need the dead moved to the end: a sort of bits.
+        # The living of all lines in one array, line by line. Slots stand in rank order, so a
+        # stable sort breaks ties by rank; keys that fall already (the best first, as retrieved)
+        # need none.
         if (keys[:, 1:] <= keys[:, :-1]).all():
-            self._order = np.argsort(~alive, axis=1, kind="stable")
+            self._slots = np.nonzero(alive)[1]
         else:
-            self._order = np.argsort(np.where(alive, -keys, np.inf), axis=1, kind="stable")
+            order = np.argsort(np.where(alive, -keys, np.inf), axis=1, kind="stable")
+            self._slots = order[np.arange(keys.shape[1]) < np.count_nonzero(alive, axis=1)[:, None]]
         self.left = np.count_nonzero(alive, axis=1).astype(np.int64)
+        self._first = np.cumsum(self.left) - self.left
         self.taken = np.zeros(len(keys), dtype=np.int64)
 
     def take(
@@ -97,13 +100,13 @@ class _Order:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Take the next ``wanted`` candidates of each line, as (lines, slots)."""
         number = np.minimum(wanted, self.left[lines])
-        first = np.repeat(self.taken[lines], number)
+        first = np.repeat(self._first[lines] + self.taken[lines], number)
         before = np.repeat(np.cumsum(number) - number, number)
         place = first + np.arange(len(first)) - before
         owners = np.repeat(lines, number)
         self.taken[lines] += number
         self.left[lines] -= number
-        return owners, self._order[owners, place]
+        return owners, self._slots[place]
 
 
 class _Chosen:

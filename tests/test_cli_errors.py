@@ -157,7 +157,6 @@ CASES: dict[str, tuple[Callable[[Collection], Arguments], list[str]]] = {
     ),
     "value out of range": (folder("--set", "k1=-1"), ["k1=-1"]),
     "malformed setting": (folder("--set", "relative"), ["'relative'", "name=value"]),
-    "setting without a name": (folder("--set", "=3"), ["'=3'", "name=value"]),
     "setting that is an option": (folder("--set", "num_negatives=3"), ["--num-negatives"]),
     "setting that is a stage": (folder("--set", "sampler=random"), ["'sampler'", "--strategy"]),
     "setting named self": (folder("--set", "self=1"), ["'self' is no parameter of a stage"]),
@@ -176,7 +175,6 @@ CASES: dict[str, tuple[Callable[[Collection], Arguments], list[str]]] = {
         ["fewer than 5 negatives", "'keep'"],
     ),
     "too many negatives": (folder("--num-negatives", 40), ["40 documents", "40 negatives"]),
-    "no negatives": (folder("--num-negatives", 0), ["num_negatives=0"]),
     "missing split": (folder("--split", "tran"), ["'tran'", "'train'?", "It has: test, train"]),
     "split beside judgements": (
         lambda beir: ["--queries", beir.folder, "--qrels", beir.folder / "qrels/test.tsv",

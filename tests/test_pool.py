@@ -136,8 +136,11 @@ def test_a_pool_is_what_the_retriever_found(collection: Collection, top_k: int) 
 def test_the_pool_does_not_depend_on_what_selects_from_it() -> None:
     one = mining("bm25@30").retrieve(ROWS)
     two = mining("bm25@30+margin(relative=0.1)+random", num_negatives=9, seed=3).retrieve(ROWS)
-    assert_same_rows(one, two)
-    assert one._fingerprint == two._fingerprint
+    more = Dataset.from_dict({"query": ROWS["query"][:1], "positive": [DOCUMENTS["d40"]]})
+    three = mining("bm25@30", positives=more).retrieve(ROWS)
+    for other in (two, three):
+        assert_same_rows(one, other)
+        assert one._fingerprint == other._fingerprint
 
 
 def test_the_lists_of_a_pool_in_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:

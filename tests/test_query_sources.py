@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,8 @@ def test_other_mixtures_are_refused(tmp_path: Path) -> None:
 )
 def test_damaged_files_are_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(HardNegError, match=message) as caught:
+    with pytest.raises(HardNegError, match=f"{re.escape(name)}.*{message}"):
         load_queries(tmp_path / name)
-    assert name in str(caught.value)
 
 
 def test_a_folder_in_beir_layout(beir: Collection) -> None:

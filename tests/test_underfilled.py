@@ -175,3 +175,17 @@ def test_fill_finds_the_last_free_document() -> None:
     mined = mining("fill", "bm25@5", corpus=documents, num_negatives=3).mine(rows)
     assert sorted(mined["hard_negatives"][0]) == ["blue boat", "green train"]
     assert mined["hard_negative_filled"][0] == [True, True]
+
+
+def test_fill_is_not_the_query_where_the_retriever_cannot_see_it() -> None:
+    documents = ["Of  The", "blue boat", "green train"]  # a query of stop words finds nothing
+    rows = Dataset.from_dict({"query": ["of the"], "positive": ["blue boat"]})
+    mined = mining("fill", "bm25@5", corpus=documents, num_negatives=2).mine(rows)
+    assert mined["hard_negatives"] == [["green train"]]
+
+
+def test_fill_is_no_copy_of_a_positive_as_the_data_has_it() -> None:
+    documents = {"a": "title red car", "b": "Red car", "c": "title RED car", "d": "blue boat"}
+    rows = Dataset.from_dict({"query": ["unheard"], "positive": ["red car"], "positive_ids": ["a"]})
+    mined = mining("fill", "bm25@5", corpus=documents, num_negatives=3).mine(rows)
+    assert negative_ids(mined) == [["d"]]

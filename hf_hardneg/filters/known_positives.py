@@ -24,7 +24,10 @@ def _among(
     counts = np.diff(offsets)
     for place in range(int(counts.max(initial=0))):
         lines = np.flatnonzero(counts > place)
-        found[lines] |= values[lines] == wanted[offsets[lines] + place][:, None]
+        if len(lines) == len(values):  # nothing to pick out, nothing to copy
+            found |= values == wanted[offsets[:-1] + place][:, None]
+        else:
+            found[lines] |= values[lines] == wanted[offsets[lines] + place][:, None]
     return found
 
 

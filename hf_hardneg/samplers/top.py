@@ -20,4 +20,7 @@ class TopSampler(Sampler):
     def log_weights(self, queries: Queries, candidates: Candidates) -> NDArray[np.float64]:
         """Return the score; without scores, the negative rank."""
         scores = candidates.scores.astype(np.float64)
-        return np.where(np.isnan(scores), -candidates.ranks.astype(np.float64), scores)
+        missing = np.isnan(scores)
+        if not missing.any():
+            return scores
+        return np.where(missing, -candidates.ranks.astype(np.float64), scores)
