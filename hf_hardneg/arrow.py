@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["flat_list", "list_array", "nullable_floats", "padded", "ragged"]
+__all__ = [
+    "check_arrays",
+    "flat_list",
+    "list_array",
+    "nullable_floats",
+    "padded",
+    "ragged",
+    "save_array",
+]
 
 
 def flat_list(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
@@ -51,3 +62,31 @@ def list_array(offsets: NDArray[np.int32], values: pa.Array) -> pa.ListArray:
 def nullable_floats(values: NDArray[np.float32]) -> pa.Array:
     """Return floats with ``nan`` as null: no ``NaN`` and no ``Infinity`` ever gets written."""
     return pa.array(values, pa.float32(), mask=~np.isfinite(values))
+
+
+def save_array(path: Path, values: NDArray[Any]) -> None:
+    """Write an array as ``.npy``, or raise.
+
+    ``np.save`` hands the data to the C library, which can lose the end of a small array on a full
+    disk without an error; Python's own files report it.
+
+    Raises:
+        OSError: not all of it could be written.
+    """
+    with path.open("wb") as stream:
+        header = np.lib.format.header_data_from_array_1_0(values)
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(np.ascontiguousarray(values).tobytes())
+
+
+def check_arrays(folder: Path) -> None:
+    """Make sure that the ``.npy`` files that another library wrote are whole.
+
+    Raises:
+        OSError: one was cut short, which only a full disk does.
+    """
+    for path in sorted(folder.glob("*.npy")):
+        try:
+            np.load(path, mmap_mode="r")
+        except (ValueError, EOFError) as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

@@ -17,6 +17,7 @@ import xxhash
 from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
+from hf_hardneg.arrow import save_array
 from hf_hardneg.cache import cache_root, content_hash, publish, staging_folder
 from hf_hardneg.errors import CorpusError, listing
 from hf_hardneg.hashing import EMPTY_TEXT_KEY, exact_keys, text_keys
@@ -361,10 +362,10 @@ def _write_orders(folder: Path, id_keys: NDArray[np.uint64], keys: NDArray[np.ui
     id_order = np.argsort(id_keys, kind="stable")
     sorted_ids = id_keys[id_order]
     _refuse_duplicates(folder, id_order, sorted_ids)
-    np.save(folder / "id_order.npy", id_order)
-    np.save(folder / "id_keys_sorted.npy", sorted_ids)
-    np.save(folder / "text_keys.npy", keys)
-    np.save(folder / "text_order.npy", np.argsort(keys, kind="stable"))
+    save_array(folder / "id_order.npy", id_order)
+    save_array(folder / "id_keys_sorted.npy", sorted_ids)
+    save_array(folder / "text_keys.npy", keys)
+    save_array(folder / "text_order.npy", np.argsort(keys, kind="stable"))
     empty = int(np.count_nonzero(keys == EMPTY_TEXT_KEY))
     meta = {"layout": LAYOUT, "documents": len(keys), "empty_texts": empty}
     (folder / "meta.json").write_text(json.dumps(meta) + "\n")

@@ -15,6 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from hf_hardneg.arrow import save_array
 from hf_hardneg.cache import published_folder
 
 __all__ = ["KnownPositives", "ragged_indices"]
@@ -79,7 +80,7 @@ class KnownPositives:
 
         def write(folder: Path) -> None:
             for name, value in zip(ARRAYS, values, strict=True):
-                np.save(folder / f"{name}.npy", value)
+                save_array(folder / f"{name}.npy", value)
 
         return cls(published_folder(home / hasher.hexdigest(), write))
 

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -39,7 +39,7 @@ def _open_bytes(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> Generator[str, None, None]:
     """Yield the lines of a UTF-8 text file, gzip or plain, with their line ends.
 
     Raises:
@@ -96,7 +96,8 @@ def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(2**31 - 1)
     delimiter = DELIMITERS[file_kind(path)]
     quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(_lines(path), delimiter=delimiter, quoting=quoting, strict=True)
+    lines = _lines(path)
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     try:
         header = next(reader, None)
         if header is None:
@@ -115,6 +116,8 @@ def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
             f"{path}, line {reader.line_num}: not valid {delimiter!r}-separated text ({error}). "
             "Look for a quote that is not closed, or a carriage return inside a field."
         ) from error
+    finally:
+        lines.close()
 
 
 def arrow_records(batches: Iterable[pa.RecordBatch]) -> Iterator[Record]:

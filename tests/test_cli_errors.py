@@ -106,7 +106,7 @@ def ids_without_corpus(beir: Collection) -> Arguments:
 
 
 def missing_file(beir: Collection) -> Arguments:
-    return ["--queries", "no/such.jsonl"]
+    return ["--queries", "no/[/b]:smile:.jsonl"]
 
 
 def row(**values: Any) -> Callable[[Collection], Arguments]:
@@ -131,7 +131,7 @@ def file(*more: object) -> Callable[[Collection], Arguments]:
 
 
 CASES: dict[str, tuple[Callable[[Collection], Arguments], list[str]]] = {
-    "missing file": (missing_file, ["'no/such.jsonl' does not exist"]),
+    "missing file": (missing_file, ["'no/[/b]:smile:.jsonl' does not exist"]),
     "missing corpus": (folder("--corpus", "gone.jsonl"), ["'gone.jsonl' does not exist"]),
     "misspelt column": (
         file("--positive-column", "poss"), ["'poss'", "Did you mean 'pos'?", "qid, question, pos"]

@@ -26,6 +26,7 @@ from hf_hardneg import (
     RankFilter,
 )
 from hf_hardneg.errors import PoolError, StrategyError
+from hf_hardneg.stages import DecideStage, RetrieveStage, WriteStage
 
 DOCUMENTS = word_documents(60)
 TEXTS = list(DOCUMENTS.values())
@@ -161,6 +162,25 @@ def test_a_pool_does_not_ask_the_retriever(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("search", "prepare", "positive_scores"):
         monkeypatch.setattr(BM25Retriever, name, refuse)
     assert_same_rows(mining("bm25@30+random").select(pool), expected)
+
+
+@pytest.mark.parametrize("strategy", ["bm25@30+random", "bm25@30+margin(percentile=0.3)"])
+def test_a_second_run_does_no_work(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = mining(strategy).mine(ROWS)
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("done again")
+
+    for stage in (RetrieveStage, DecideStage, WriteStage):
+        monkeypatch.setattr(stage, "__call__", refuse)
+    second = mining(strategy).mine(ROWS)
+    assert_same_rows(second, first)
+    assert second._fingerprint == first._fingerprint
+    for change in ({"seed": 1}, {"num_negatives": 3}, {"corpus": {**DOCUMENTS, "d59": "red"}}):
+        with pytest.raises(AssertionError, match="done again"):
+            mining(strategy, **change).mine(ROWS)
+    with pytest.raises(AssertionError, match="done again"):
+        mining(strategy).mine(ROWS, "triplet")
 
 
 def test_a_pool_of_another_corpus_is_refused() -> None:

@@ -18,6 +18,7 @@ from bm25s.scoring import _select_idf_scorer, _select_tfc_scorer
 from bm25s.tokenization import Tokenizer
 from numpy.typing import NDArray
 
+from hf_hardneg.arrow import check_arrays
 from hf_hardneg.candidates import NO_ROW
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import MissingExtraError, ParameterError, listing
@@ -88,6 +89,7 @@ def build(corpus: Corpus, parameters: BM25Parameters, folder: Path, progress: bo
     )
     index.index((ids, vocabulary), show_progress=progress)
     index.save(folder)
+    check_arrays(folder)
     length = float(np.mean([len(document) for document in ids]))
     (folder / VOCABULARY).write_text(json.dumps(vocabulary), encoding="utf-8")
     statistics = {"average_length": length, "parameters": asdict(parameters)}

@@ -14,6 +14,7 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 from numpy.typing import NDArray
 
+from hf_hardneg.arrow import save_array
 from hf_hardneg.cache import cache_root, content_hash, published_folder
 from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import whole_number
@@ -314,4 +315,4 @@ def _write(folder: Path, lists: Listed) -> None:
         np.concatenate([scores for _, scores in ordered]),
     )
     for name, value in zip(ARRAYS, values, strict=True):
-        np.save(folder / f"{name}.npy", value)
+        save_array(folder / f"{name}.npy", value)
