@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from tiny_models import WORDS
 
@@ -22,6 +23,10 @@ FEW = WORDS[:8]
 """Few words, so that every query meets many documents and many scores tie."""
 TRAINING_FORMATS = ("triplet", "n-tuple", "labeled-pair", "labeled-list", "ids")
 ALL_FORMATS = ("columns", *TRAINING_FORMATS)
+
+
+MINING = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
+"""For tests that mine: collections come from a seed, which has no simpler one to look for."""
 
 
 def same(text: str) -> str:

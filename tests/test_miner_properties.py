@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mining import (
     ALL_FORMATS,
+    MINING,
     Collection,
     assert_no_null_types,
     assert_same_rows,
@@ -27,8 +28,8 @@ from mining import (
 from hf_hardneg import OfflineMiner
 
 STRATEGIES = ("bm25@12", "bm25@12+random", "random@9+random", "bm25@50+score(max_score=0.9)+random")
-examples = settings(max_examples=15)
-few_examples = settings(max_examples=6)
+examples = settings(MINING, max_examples=15)
+few_examples = settings(MINING, max_examples=6)
 
 
 def miner(collection: Collection, strategy: str = "bm25@50", **options: Any) -> OfflineMiner:

@@ -12,6 +12,7 @@ from datasets import Dataset, concatenate_datasets, load_dataset, load_from_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mining import (
+    MINING,
     Collection,
     assert_same_rows,
     collections,
@@ -116,7 +117,7 @@ def test_a_column_that_is_missing(corpus: Corpus, name: str) -> None:
         mining().select(mining().retrieve(ROWS).remove_columns(name))
 
 
-@settings(max_examples=10)
+@settings(MINING, max_examples=10)
 @given(collections, st.sampled_from([3, 50]))
 def test_a_pool_is_what_the_retriever_found(collection: Collection, top_k: int) -> None:
     known = OfflineMiner(f"bm25@{top_k}", corpus=collection.documents, num_negatives=2)

@@ -12,7 +12,15 @@ import pytest
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mining import ALL_FORMATS, Collection, collections, negative_ids, word_documents, word_rows
+from mining import (
+    ALL_FORMATS,
+    MINING,
+    Collection,
+    collections,
+    negative_ids,
+    word_documents,
+    word_rows,
+)
 from rich.console import Console
 from tiny_models import save_cross_encoder
 
@@ -46,7 +54,7 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-@settings(max_examples=15)
+@settings(MINING, max_examples=15)
 @given(
     collections,
     st.sampled_from([

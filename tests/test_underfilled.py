@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mining import (
     ALL_FORMATS,
+    MINING,
     Collection,
     assert_same_rows,
     available,
@@ -132,7 +133,7 @@ def test_fill_depends_on_the_seed_and_the_query_alone() -> None:
     assert negative_ids(mining("fill", seed=1).mine(ROWS)) != negative_ids(first)
 
 
-@settings(max_examples=25)
+@settings(MINING, max_examples=20)
 @given(collections, st.integers(1, 9))
 def test_fill_is_no_positive_query_duplicate_or_refused_candidate(
     collection: Collection, n: int
