@@ -64,8 +64,12 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-trial", action="store_true", help="do not look for the fastest settings of bare bm25s"
     )
-    parser.add_argument("--queries", type=int, default=1_500, help="sample of lazy_veto")
-    parser.add_argument("--gigabytes", type=float, default=1.1, help="index of miner_hash")
+    parser.add_argument(
+        "--queries", type=int, default=1_000, help="sample of lazy_veto; default 1000"
+    )
+    parser.add_argument(
+        "--gigabytes", type=float, default=1.1, help="index of miner_hash; default 1.1"
+    )
     found = parser.parse_args(words)  # fmt: skip
     unknown = [name for name in found.names if name not in BENCHMARKS]
     if unknown:

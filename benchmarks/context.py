@@ -33,7 +33,7 @@ class Context:
     repeat: int = 3
     work: Path | None = None
     trial: bool = True
-    queries: int = 1_500
+    queries: int = 1_000
     gigabytes: float = 1.1
     say: Callable[[str], None] = _silent
 

@@ -416,12 +416,14 @@ class OfflineMiner:
         fresh = [part for part in parts if not any(part is known for known in self._extra)]
         if self._known is not None and not fresh:
             return
-        rows = [*self._extra, *fresh]
+        # What is known already stays known: a miner from another process has no rows to read again.
+        rows = fresh if self._known is not None else [*self._extra, *fresh]
         if self._strategy is None:
             self._build(Corpus(positives_as_corpus(rows, self._columns), cache_dir=self.cache_dir))
         home = cache_root(self.cache_dir) / "positives"
         corpus = self._need_strategy().retriever.corpus
-        self._known = scan_positives(rows, self._columns, corpus, home)
+        scanned = scan_positives(rows, self._columns, corpus, home)
+        self._known = scanned if self._known is None else self._known.union(scanned, home)
 
     def _bound(self, dataset: Any) -> OfflineMiner:  # noqa: ANN401
         """Return a copy that knows the positives of ``dataset``, all stages ready to work."""

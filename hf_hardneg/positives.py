@@ -84,6 +84,16 @@ class KnownPositives:
 
         return cls(published_folder(home / hasher.hexdigest(), write))
 
+    def union(self, other: KnownPositives, home: Path) -> KnownPositives:
+        """Return the table of the pairs of both, written into a folder of ``home``."""
+        pairs = zip(self._pairs(), other._pairs(), strict=True)
+        query_keys, rows, document_keys = (np.concatenate(both) for both in pairs)
+        return self.build(query_keys, rows, document_keys, home)
+
+    def _pairs(self) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]:
+        keys, offsets, rows, document_keys = self._arrays
+        return np.repeat(keys, np.diff(offsets)), rows, document_keys
+
     def __repr__(self) -> str:
         """Return the fingerprint."""
         return f"KnownPositives(fingerprint={self.fingerprint!r})"

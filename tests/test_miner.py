@@ -266,3 +266,15 @@ def test_columns_that_arrow_cannot_hold_stay_beside_in_a_stream() -> None:
     found = list(mining().mine(stream))
     assert all(row["thing"] is thing for row in found)
     assert [row["hard_negatives"] for row in found] == mining().mine(ROWS)["hard_negatives"]
+
+
+def test_a_pickled_miner_keeps_the_positives_it_was_given() -> None:
+    import pickle
+
+    docs = ["red car", "red boat", "red train", "red river"]
+    rows = Dataset.from_dict({"query": ["red"], "positive": ["red car"]})
+    more = Dataset.from_dict({"query": ["red"], "positive": ["red boat"]})
+    miner = OfflineMiner("random", corpus=docs, num_negatives=3, positives=more)
+    expected = miner.mine(rows)["hard_negatives"][:]
+    assert sorted(expected[0]) == ["red river", "red train"]
+    assert pickle.loads(pickle.dumps(miner)).mine(rows)["hard_negatives"][:] == expected
