@@ -1,11 +1,11 @@
-"""Between ragged Arrow lists and padded NumPy arrays, without a Python loop."""
+"""Between ragged Arrow lists and padded NumPy arrays, and searches, without a Python loop."""
 
 from __future__ import annotations
 
 import errno
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "check_arrays",
     "flat_list",
+    "leftmost",
     "list_array",
     "nullable_floats",
     "padded",
@@ -62,6 +63,46 @@ def list_array(offsets: NDArray[np.int32], values: pa.Array) -> pa.ListArray:
 def nullable_floats(values: NDArray[np.float32]) -> pa.Array:
     """Return floats with ``nan`` as null: no ``NaN`` and no ``Infinity`` ever gets written."""
     return pa.array(values, pa.float32(), mask=~np.isfinite(values))
+
+
+class Indexable(Protocol):
+    """What can be asked for the values at many places at once."""
+
+    def __getitem__(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the values."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of values."""
+        ...
+
+
+def leftmost(
+    ordered: Indexable,
+    wanted: NDArray[Any],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Binary search of many values at once, each in a range of its own.
+
+    Args:
+        ordered: values that rise within each range; read only where the search looks.
+        wanted: shape (searches,).
+        low: where each range begins.
+        high: where it ends.
+
+    Returns:
+        The first place whose value is not below the wanted one, ``high`` if there is none.
+    """
+    low, high = low.copy(), high.copy()
+    last = len(ordered) - 1
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
+        middle = (low + high) // 2
+        open_ = low < high
+        below = open_ & (ordered[np.minimum(middle, last)] < wanted)
+        low = np.where(below, middle + 1, low)
+        high = np.where(open_ & ~below, middle, high)
+    return low
 
 
 def save_array(path: Path, values: NDArray[Any]) -> None:

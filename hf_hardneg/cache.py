@@ -24,6 +24,8 @@ __all__ = [
     "explain_os_error",
     "publish",
     "published_folder",
+    "remember",
+    "remembered",
     "staging_folder",
 ]
 
@@ -134,6 +136,25 @@ def published_folder(final: Path, build: Callable[[Path], Any]) -> Path:
                     build(staging)
                     publish(staging, final)
     return final
+
+
+def remember(memo: Path, folder: Path) -> None:
+    """Note in the file ``memo`` which folder beside its own a known input became.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    with staging_folder(memo.parent, memo.name) as staging:
+        (staging / "note").write_text(folder.name)
+        (staging / "note").replace(memo)
+
+
+def remembered(memo: Path) -> Path | None:
+    """Return the published folder that :func:`remember` noted, if it is still there."""
+    if not memo.exists():
+        return None
+    folder = memo.parent.parent / memo.read_text().strip()
+    return folder if (folder / DONE).exists() else None
 
 
 def _sweep(final: Path) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import chain
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from hf_hardneg.arrow import flat_list
 from hf_hardneg.errors import ColumnError, QueryError, did_you_mean, listing
 
-__all__ = ["QueryColumns", "RawBatch", "find_columns", "read_batch"]
+__all__ = ["QueryColumns", "Ragged", "RawBatch", "find_columns", "read_batch"]
 
 QUERY_NAMES = ("query", "anchor", "question", "query_text", "sentence1", "claim")
 POSITIVE_NAMES = ("positive", "positives", "pos", "answer", "passage", "context", "document",
@@ -34,6 +35,50 @@ class QueryColumns:
     query_id: str | None = None
 
 
+class Ragged(Sequence[list[str]]):
+    """One list of texts a row, kept as one flat list: a tenth of the time for many short lists.
+
+    Attributes:
+        offsets: shape (rows + 1,); those of row i are ``flat[offsets[i]:offsets[i + 1]]``.
+        flat: all texts.
+    """
+
+    def __init__(self, offsets: NDArray[np.int64], flat: list[str]) -> None:
+        """Take the parts as they are."""
+        self.offsets, self.flat = offsets, flat
+
+    @classmethod
+    def of(cls, lists: Sequence[list[str]]) -> Ragged:
+        """Return the same lists in this form."""
+        if isinstance(lists, Ragged):
+            return lists
+        lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        return cls(offsets, list(chain.from_iterable(lists)))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, row: int) -> list[str]: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[list[str]]: ...
+    def __getitem__(self, row: int | slice) -> list[str] | list[list[str]]:
+        """Return the list of one row, or those of several."""
+        if isinstance(row, slice):
+            return [self[number] for number in range(*row.indices(len(self)))]
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.flat[self.offsets[row] : self.offsets[row + 1]]
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other holds the same lists, in whatever form."""
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, slots=True)
 class RawBatch:
     """A batch as the user gave it: texts and ids, one list of positives a row.
@@ -44,8 +89,8 @@ class RawBatch:
 
     queries: list[str]
     query_ids: list[str]
-    positives: list[list[str]] | None
-    positive_ids: list[list[str]] | None
+    positives: Sequence[list[str]] | None
+    positive_ids: Sequence[list[str]] | None
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -129,11 +174,6 @@ def _values(batch: pa.Table | Mapping[str, Any], name: str) -> list[Any]:
     column = batch[name]
     if not isinstance(column, pa.ChunkedArray | pa.Array):
         return list(column)
-    if pa.types.is_list(column.type) and not column.null_count:
-        # Cutting one flat list is several times faster than a list from Arrow for each row.
-        offsets, flat = flat_list(column)
-        items, ends = flat.to_pylist(), offsets.tolist()
-        return [items[start:end] for start, end in pairwise(ends)]
     values: list[Any] = column.to_pylist()
     return values
 
@@ -228,25 +268,32 @@ def _query_ids(
 
 def _positive_lists(
     batch: pa.Table | Mapping[str, Any], name: str | None, first_row: int | None, *, ids: bool
-) -> list[list[str]] | None:
+) -> Sequence[list[str]] | None:
     """Return the positives of every row as lists, ``None`` where there is no such column."""
     if name is None:
         return None
-    values = _values(batch, name)
-    if not _all_texts(batch[name]):
+    column = batch[name]
+    if not _all_texts(column):
         return [
-            _positive_list(value, name, row, first_row, ids=ids) for row, value in enumerate(values)
+            _positive_list(value, name, row, first_row, ids=ids)
+            for row, value in enumerate(_values(batch, name))
         ]
-    return values if values and isinstance(values[0], list) else [[value] for value in values]
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        offsets, flat = flat_list(column)
+        return Ragged(offsets, flat.to_pylist())
+    return Ragged(np.arange(len(column) + 1), column.to_pylist())
 
 
 def _same_lengths(
-    texts: list[list[str]], ids: list[list[str]], columns: QueryColumns, first_row: int | None
+    texts: Sequence[list[str]],
+    ids: Sequence[list[str]],
+    columns: QueryColumns,
+    first_row: int | None,
 ) -> None:
-    for row, (left, right) in enumerate(zip(texts, ids, strict=True)):
-        if len(left) != len(right):
-            raise QueryError(
-                f"{_where(str(columns.positive), row, first_row)}: {len(left)} texts but "
-                f"{len(right)} ids in {columns.positive_ids!r}; expected one id a text. Use one of "
-                "the two columns only."
-            )
+    left, right = (np.diff(Ragged.of(lists).offsets) for lists in (texts, ids))
+    for row in np.flatnonzero(left != right):
+        raise QueryError(
+            f"{_where(str(columns.positive), int(row), first_row)}: {left[row]} texts but "
+            f"{right[row]} ids in {columns.positive_ids!r}; expected one id a text. Use one of "
+            "the two columns only."
+        )

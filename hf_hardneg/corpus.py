@@ -17,8 +17,15 @@ import xxhash
 from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
-from hf_hardneg.arrow import save_array
-from hf_hardneg.cache import cache_root, content_hash, publish, staging_folder
+from hf_hardneg.arrow import leftmost, save_array
+from hf_hardneg.cache import (
+    cache_root,
+    content_hash,
+    publish,
+    remember,
+    remembered,
+    staging_folder,
+)
 from hf_hardneg.errors import CorpusError, listing
 from hf_hardneg.hashing import EMPTY_TEXT_KEY, exact_keys, text_keys
 from hf_hardneg.sources import Batch, DocumentColumns, document_batches, source_files
@@ -222,31 +229,22 @@ def _look_up(
     ordered: NDArray[np.uint64] | _Indirect,
     order: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Binary search of many keys at once; the leftmost match wins, -1 where there is none."""
-    low = np.zeros(len(keys), dtype=np.int64)
-    high = np.full(len(keys), len(ordered), dtype=np.int64)
-    for _ in range(len(ordered).bit_length()):
-        middle = (low + high) // 2
-        open_ = low < high
-        below = open_ & (ordered[np.minimum(middle, len(ordered) - 1)] < keys)
-        low = np.where(below, middle + 1, low)
-        high = np.where(open_ & ~below, middle, high)
-    place = np.minimum(low, len(ordered) - 1)
+    """Return the row of each key, the leftmost where several match, -1 where there is none."""
+    zeros = np.zeros(len(keys), dtype=np.int64)
+    place = leftmost(ordered, keys, zeros, np.full_like(zeros, len(ordered)))
+    place = np.minimum(place, len(ordered) - 1)
     return np.where(ordered[place] == keys, order[place], -1)
 
 
 def _stored(source: Any, columns: DocumentColumns, home: Path) -> Path:  # noqa: ANN401
     """Return the folder of the corpus, written now unless the same source was seen before."""
     memo = _memo_file(source, columns, home)
-    if memo is not None and memo.exists():
-        folder = home / memo.read_text().strip()
-        if (folder / "meta.json").exists():
-            return folder
+    known = None if memo is None else remembered(memo)
+    if known is not None:
+        return known
     folder = _store(source, columns, home)
     if memo is not None:
-        with staging_folder(memo.parent, memo.name) as staging:
-            (staging / "note").write_text(folder.name)
-            (staging / "note").replace(memo)
+        remember(memo, folder)
     return folder
 
 

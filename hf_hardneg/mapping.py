@@ -18,7 +18,7 @@ from hf_hardneg.errors import HardNegError
 
 __all__ = ["BatchStage", "Step", "map_steps"]
 
-PART_ROWS = 20_000
+PART_ROWS = 50_000
 MAPPING_VERSION = 1
 DONE = "complete"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -162,6 +162,7 @@ def _map_part(
         step.stage,
         batched=True,
         batch_size=step.batch_size,
+        writer_batch_size=step.batch_size,
         features=step.features,
         remove_columns=part.column_names,
         cache_file_name=str(kept.folder / f"part-{number:05d}.arrow"),

@@ -246,8 +246,8 @@ def _numbered(batch: Mapping[str, Any], asked: QueryColumns) -> pa.Table:
     texts, lists = pa.string(), pa.list_(pa.string())
     arrays = {
         columns.query: pa.array(raw.queries, texts),
-        columns.positive: pa.array(raw.positives or [], lists),
-        columns.positive_ids: pa.array(raw.positive_ids or [], lists),
+        columns.positive: pa.array(list(raw.positives or []), lists),
+        columns.positive_ids: pa.array(list(raw.positive_ids or []), lists),
         columns.query_id: pa.array(raw.query_ids, texts),
         LINE: pa.array(range(len(raw))),
     }

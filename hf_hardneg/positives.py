@@ -39,12 +39,13 @@ class KnownPositives:
         folder: where :meth:`build` has written it.
 
     Attributes:
+        folder: where it lies, named by its fingerprint.
         fingerprint: hash of the content.
     """
 
     def __init__(self, folder: Path) -> None:
         """Open the table; nothing is read before it is used."""
-        self._folder = folder
+        self.folder = folder
         self.fingerprint = folder.name
 
     @classmethod
@@ -100,11 +101,11 @@ class KnownPositives:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the folder's name; arrays are opened by whoever uses them."""
-        return {"_folder": self._folder, "fingerprint": self.fingerprint}
+        return {"folder": self.folder, "fingerprint": self.fingerprint}
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return tuple(np.load(self._folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS)
+        return tuple(np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS)
 
     def of(
         self, query_keys: NDArray[np.uint64]

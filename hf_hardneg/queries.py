@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,18 +14,24 @@ import pyarrow as pa
 from datasets import Dataset, IterableDataset
 from numpy.typing import NDArray
 
+from hf_hardneg.cache import content_hash, remember, remembered
 from hf_hardneg.candidates import NO_ROW, Queries
-from hf_hardneg.columns import QueryColumns, RawBatch, find_columns, read_batch
+from hf_hardneg.columns import QueryColumns, Ragged, RawBatch, find_columns, read_batch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import CorpusError, QueryError, listing
 from hf_hardneg.hashing import text_keys
 from hf_hardneg.positives import KnownPositives
 
-__all__ = ["batches_of", "column_names", "positives_as_corpus", "scan_positives", "to_queries"]
+__all__ = [
+    "batches_of", "column_names", "positives_as_corpus", "scan_positives",
+    "share_positives", "to_queries",
+]  # fmt: skip
 
 SCAN_BATCH = 10_000
+SCAN_VERSION = 1
 
 Rows: TypeAlias = Dataset | IterableDataset
+Pairs: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +47,15 @@ class _Positives:
 
 def _positives(raw: RawBatch, corpus: Corpus) -> _Positives:
     """Find the positives of a batch in the corpus, by id where ids are given, else by text."""
-    lists = raw.positive_ids if raw.positive_ids is not None else raw.positives or []
-    lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    texts = list(chain.from_iterable(raw.positives)) if raw.positives is not None else []
+    texts = Ragged.of(raw.positives or [])
     if raw.positive_ids is None:
-        keys = text_keys(texts)
-        return _Positives(offsets, corpus.rows_of_keys(keys), keys, texts, [])
-    ids = list(chain.from_iterable(raw.positive_ids))
-    rows = corpus.rows_of_ids(ids)
-    unknown = [ids[place] for place in np.flatnonzero(rows == NO_ROW)]
-    keys = text_keys(texts) if texts else corpus.document_keys[np.maximum(rows, 0)]
-    return _Positives(offsets, rows, keys, texts, unknown)
+        keys = text_keys(texts.flat)
+        return _Positives(texts.offsets, corpus.rows_of_keys(keys), keys, texts.flat, [])
+    ids = Ragged.of(raw.positive_ids)
+    rows = corpus.rows_of_ids(ids.flat)
+    unknown = [ids.flat[place] for place in np.flatnonzero(rows == NO_ROW)]
+    keys = text_keys(texts.flat) if texts.flat else corpus.document_keys[np.maximum(rows, 0)]
+    return _Positives(ids.offsets, rows, keys, texts.flat, unknown)
 
 
 def _known(
@@ -133,38 +137,75 @@ def _no_rows() -> QueryError:
 
 
 def scan_positives(
-    parts: Iterable[Rows], asked: QueryColumns, corpus: Corpus, home: Path
+    parts: Sequence[Rows], asked: QueryColumns, corpus: Corpus, home: Path
 ) -> KnownPositives:
     """Read all rows once: check every value, and collect the positives of every query.
 
-    Errors that would stop hours of work in its middle are found here, before it starts.
+    Errors that would stop hours of work in its middle are found here, before it starts. A data
+    set that was read before is known by its fingerprint and not read again.
 
     Raises:
         QueryError: a row that cannot be used (names it), no rows at all, unknown positive ids.
         ColumnError: a column is missing.
     """
-    query_keys: list[NDArray[np.uint64]] = []
-    rows: list[NDArray[np.int64]] = []
-    keys: list[NDArray[np.uint64]] = []
-    unknown: list[str] = []
-    for part in parts:
-        first_row = 0
-        columns = find_columns(column_names(part), asked)
-        for batch in batches_of(part, SCAN_BATCH):
-            raw = read_batch(batch, columns, first_row)
-            first_row += len(raw)
-            positives = _positives(raw, corpus)
-            unknown += positives.unknown
-            offsets, known_rows, known_keys = _known(positives, corpus)
-            query_keys.append(np.repeat(text_keys(raw.queries), np.diff(offsets)))
-            rows.append(known_rows)
-            keys.append(known_keys)
-    if not rows:
+    memos = [_memo(part, asked, corpus, home) for part in parts]
+    folders = [None if memo is None else remembered(memo) for memo in memos]
+    # Nothing is written before everything was read: a bad row anywhere leaves no trace.
+    scanned = {
+        place: _scan(part, asked, corpus)
+        for place, part in enumerate(parts)
+        if folders[place] is None
+    }
+    known = [KnownPositives(folder) for folder in folders if folder is not None]
+    for place, pairs in scanned.items():
+        if not len(pairs[0]):
+            continue
+        table, memo = KnownPositives.build(*pairs, home), memos[place]
+        known.append(table)
+        if memo is not None:
+            remember(memo, table.folder)
+    if not known:
         raise _no_rows()
+    return reduce(lambda one, other: one.union(other, home), known)
+
+
+def share_positives(
+    rows: Dataset, pool: Dataset, asked: QueryColumns, corpus: Corpus, home: Path
+) -> None:
+    """Note that a pool has the positives of the rows it was made from: it need not be read."""
+    old, new = (_memo(part, asked, corpus, home) for part in (rows, pool))
+    known = None if old is None else remembered(old)
+    if known is not None and new is not None:
+        remember(new, known)
+
+
+def _memo(part: Rows, asked: QueryColumns, corpus: Corpus, home: Path) -> Path | None:
+    """Return the note that says which table the positives of a data set became."""
+    if not isinstance(part, Dataset):  # only its rows say what a stream is
+        return None
+    key = content_hash(SCAN_VERSION, part._fingerprint, astuple(asked), corpus.fingerprint)
+    return home / "seen" / key
+
+
+def _scan(part: Rows, asked: QueryColumns, corpus: Corpus) -> Pairs:
+    """Read the positives of one data set; it may have no rows."""
+    query_keys = [np.zeros(0, np.uint64)]
+    rows = [np.zeros(0, np.int64)]
+    keys = [np.zeros(0, np.uint64)]
+    unknown: list[str] = []
+    first_row = 0
+    columns = find_columns(column_names(part), asked)
+    for batch in batches_of(part, SCAN_BATCH):
+        raw = read_batch(batch, columns, first_row)
+        first_row += len(raw)
+        positives = _positives(raw, corpus)
+        unknown += positives.unknown
+        offsets, known_rows, known_keys = _known(positives, corpus)
+        query_keys.append(np.repeat(text_keys(raw.queries), np.diff(offsets)))
+        rows.append(known_rows)
+        keys.append(known_keys)
     _refuse_unknown(unknown, corpus)
-    return KnownPositives.build(
-        np.concatenate(query_keys), np.concatenate(rows), np.concatenate(keys), home
-    )
+    return np.concatenate(query_keys), np.concatenate(rows), np.concatenate(keys)
 
 
 def positives_as_corpus(parts: Iterable[Rows], asked: QueryColumns) -> dict[str, str]:

@@ -86,12 +86,13 @@ class _Order:
         # The living of all lines in one array, line by line. Slots stand in rank order, so a
         # stable sort breaks ties by rank; keys that fall already (the best first, as retrieved)
         # need none.
+        self.left = np.count_nonzero(alive, axis=1).astype(np.int64)
+        self._width = keys.shape[1]
         if (keys[:, 1:] <= keys[:, :-1]).all():
-            self._slots = np.nonzero(alive)[1]
+            self._places = np.flatnonzero(alive)
         else:
             order = np.argsort(np.where(alive, -keys, np.inf), axis=1, kind="stable")
-            self._slots = order[np.arange(keys.shape[1]) < np.count_nonzero(alive, axis=1)[:, None]]
-        self.left = np.count_nonzero(alive, axis=1).astype(np.int64)
+            self._places = order[np.arange(self._width) < self.left[:, None]]
         self._first = np.cumsum(self.left) - self.left
         self.taken = np.zeros(len(keys), dtype=np.int64)
 
@@ -106,7 +107,7 @@ class _Order:
         owners = np.repeat(lines, number)
         self.taken[lines] += number
         self.left[lines] -= number
-        return owners, self._slots[place]
+        return owners, self._places[place] % self._width
 
 
 class _Chosen:
@@ -149,13 +150,14 @@ def select(
     names = trace_names(rules)
     trace = np.zeros((len(queries), len(names)), dtype=np.int32)
     alive = candidates.filled
-    trace[:, 0] = np.count_nonzero(alive, axis=1)
+    trace[:, 0] = left = np.count_nonzero(alive, axis=1)
     column = 1
     for rule in (*ALWAYS_ON, *rules.filters):
         started = time.perf_counter()
-        kept = alive & rule.mask(queries, candidates)
-        trace[:, column] = np.count_nonzero(alive, axis=1) - np.count_nonzero(kept, axis=1)
-        alive, column = kept, column + 1
+        alive = alive & rule.mask(queries, candidates)
+        before, left = left, np.count_nonzero(alive, axis=1)
+        trace[:, column] = before - left
+        column += 1
         clock(rule.name, time.perf_counter() - started)
     started = time.perf_counter()
     order = _Order(rules.sampler.keys(queries, candidates, rules.seed), alive)
@@ -163,7 +165,7 @@ def select(
     engine = _Lazy(queries, candidates, rules, corpus, clock, order)
     engine.run(trace[:, column:])
     # What the sampler never takes, by a weight of -inf, is left over too.
-    trace[:, -2] = np.count_nonzero(alive, axis=1) - order.taken
+    trace[:, -2] = left - order.taken
     trace[:, -1] = engine.chosen.counts
     promoted = np.array(engine.promoted, dtype=np.int64).reshape(-1, 2)
     return Selection(engine.chosen.slots, promoted, trace)

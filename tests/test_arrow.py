@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
+from hf_hardneg.arrow import (
+    flat_list,
+    leftmost,
+    list_array,
+    nullable_floats,
+    padded,
+    ragged,
+)
 
 LINES = st.lists(st.one_of(st.none(), st.lists(st.integers(-5, 5), max_size=4)), max_size=8)
 FULL = st.lists(st.lists(st.integers(-5, 5), max_size=4), max_size=8)
@@ -84,3 +92,17 @@ def test_no_nan_and_no_infinity_is_written(values: np.ndarray) -> None:
     want = [float(value) if np.isfinite(value) else None for value in values]
     assert array.to_pylist() == want
     assert array.null_count == want.count(None)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=6).map(sorted), max_size=5), st.data())
+def test_leftmost_against_bisect(ranges: list[list[int]], data: st.DataObject) -> None:
+    """Several sorted ranges in one array, each searched for a value of its own."""
+    ends = np.cumsum([0, *map(len, ranges)])
+    wanted = [data.draw(st.integers(-1, 10)) for _ in ranges]
+    flat = np.array([value for part in ranges for value in part] or [0])
+    low, high = ends[:-1].copy(), ends[1:].copy()
+    got = leftmost(flat, np.array(wanted, dtype=np.int64), low, high)
+    pairs = zip(ranges, wanted, ends, strict=False)
+    assert got.tolist() == [start + bisect_left(part, value) for part, value, start in pairs]
+    assert (low == ends[:-1]).all()
+    assert (high == ends[1:]).all()

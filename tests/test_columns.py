@@ -18,6 +18,7 @@ from hf_hardneg.columns import (
     QUERY_ID_NAMES,
     QUERY_NAMES,
     QueryColumns,
+    Ragged,
     RawBatch,
     find_columns,
     read_batch,
@@ -231,3 +232,14 @@ def test_a_table_and_a_dict_are_read_alike(rows: list[tuple[Any, Any, Any]], lis
 def test_a_frame_is_read_as_a_dict() -> None:
     frame = pd.DataFrame({"query": ["a"], "positive": [np.array(["p", "r"])]})
     assert read_batch(frame, TEXTS).positives == [["p", "r"]]  # type: ignore[arg-type]
+
+
+@given(st.lists(st.lists(st.text(max_size=2), max_size=3), max_size=5), st.data())
+def test_ragged_is_a_sequence_of_its_lists(lists: list[list[str]], data: st.DataObject) -> None:
+    ragged = Ragged.of(lists)
+    assert (len(ragged), list(ragged), ragged) == (len(lists), lists, lists)
+    assert ragged.flat == [text for texts in lists for text in texts]
+    assert Ragged.of(ragged) is ragged
+    cut = data.draw(st.slices(len(lists)))
+    assert ragged[cut] == lists[cut]
+    assert ragged != [*lists, []]

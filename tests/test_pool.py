@@ -191,6 +191,21 @@ def test_changed_positives_are_noticed() -> None:
         mining().select(changed)
 
 
+def test_selecting_from_a_pool_does_not_read_the_positives_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when it was saved and opened; another pool is read."""
+    miner = mining(cache_dir=tmp_path / "cache")
+    pool = miner.retrieve(ROWS)
+    want = miner.select(pool)
+    pool.save_to_disk(tmp_path / "pool")
+    monkeypatch.setattr("hf_hardneg.queries._scan", None)
+    again = mining("bm25@30+random", cache_dir=tmp_path / "cache")
+    assert len(again.select(load_from_disk(tmp_path / "pool"))) == len(want)
+    with pytest.raises(TypeError, match="not callable"):
+        again.select(pool.select(range(3)))
+
+
 def test_a_note_is_kept_on_disk_and_leaves_other_descriptions_alone(tmp_path: Path) -> None:
     note = {"kind": "test", "text": "größer", "numbers": [1, 2.5, None]}
     described = describe(Dataset.from_dict({"a": [1]}), note)

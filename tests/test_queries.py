@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -23,6 +24,7 @@ from hf_hardneg.queries import (
     column_names,
     positives_as_corpus,
     scan_positives,
+    share_positives,
     to_queries,
 )
 
@@ -190,6 +192,65 @@ def test_each_part_has_columns_of_its_own(tmp_path: Path) -> None:
     assert known(table, "q") == {pair(1, "beta"), pair(3, "gamma")}
     with pytest.raises(ColumnError, match="'question'"):
         scan_positives(parts, QueryColumns("question"), Corpus(DOCUMENTS), tmp_path)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was read, a data set or stream a time."""
+    seen: list[Any] = []
+
+    def watched(part: Any, size: int) -> Iterator[Any]:
+        seen.append(part)
+        return batches_of(part, size)
+
+    monkeypatch.setattr(queries, "batches_of", watched)
+    return seen
+
+
+def test_a_data_set_is_read_once_for_each_corpus_and_choice_of_columns(
+    tmp_path: Path, reads: list[Any]
+) -> None:
+    rows = Dataset.from_dict({"query": ["q", "r"], "positive": ["beta", "gamma"], "pos": ["a"] * 2})
+    more = Dataset.from_dict({"query": ["q"], "positive": ["gamma"]})
+    first = scan_positives([rows, more], FIND, Corpus(DOCUMENTS), tmp_path)
+    again = scan_positives([more, rows], FIND, Corpus(DOCUMENTS), tmp_path)
+    assert (again.fingerprint, len(reads)) == (first.fingerprint, 2)
+    assert known(again, "q") == {pair(1, "beta"), pair(3, "gamma")}
+    alone = scan_positives([rows], FIND, Corpus(DOCUMENTS), tmp_path)
+    assert (known(alone, "q"), len(reads)) == ({pair(1, "beta")}, 2)
+    shorter = scan_positives([rows], FIND, Corpus(["beta", "x"]), tmp_path)
+    assert known(shorter, "q") == {pair(0, "beta")}
+    other = scan_positives([rows], QueryColumns(positive="pos"), Corpus(DOCUMENTS), tmp_path)
+    assert (known(other, "q"), len(reads)) == ({pair(-1, "a")}, 4)
+
+
+def test_changed_rows_are_read_again(tmp_path: Path, reads: list[Any]) -> None:
+    corpus = Corpus(DOCUMENTS)
+    rows = Dataset.from_dict({"query": ["q", "r"], "positive": ["beta", "gamma"]})
+    scan_positives([rows], FIND, corpus, tmp_path)
+    changed = rows.map(lambda row: {"positive": row["positive"].replace("beta", "gamma")})
+    assert known(scan_positives([changed], FIND, corpus, tmp_path), "q") == {pair(3, "gamma")}
+    assert known(scan_positives([rows.select([1])], FIND, corpus, tmp_path), "q") == set()
+    assert len(reads) == 3
+
+
+def test_a_table_that_is_gone_is_made_again(tmp_path: Path, reads: list[Any]) -> None:
+    rows = Dataset.from_dict({"query": ["q"], "positive": ["beta"]})
+    table = scan_positives([rows], FIND, Corpus(DOCUMENTS), tmp_path)
+    shutil.rmtree(table.folder)
+    again = scan_positives([rows], FIND, Corpus(DOCUMENTS), tmp_path)
+    assert (known(again, "q"), len(reads)) == ({pair(1, "beta")}, 2)
+
+
+def test_a_pool_shares_the_table_of_its_rows(tmp_path: Path, reads: list[Any]) -> None:
+    corpus = Corpus(DOCUMENTS)
+    rows = Dataset.from_dict({"query": ["q"], "positive": ["beta"]})
+    pool = rows.add_column("candidate", [1])
+    share_positives(rows, pool, FIND, corpus, tmp_path)  # the rows are not known yet
+    scan_positives([rows], FIND, corpus, tmp_path)
+    share_positives(rows, pool, FIND, corpus, tmp_path)
+    table = scan_positives([pool], FIND, corpus, tmp_path)
+    assert (known(table, "q"), reads) == ({pair(1, "beta")}, [rows])
 
 
 # -- the positives as the corpus -------------------------------------------------------------

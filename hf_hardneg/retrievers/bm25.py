@@ -143,7 +143,7 @@ class BM25Retriever(Retriever):
         if wide < index.documents:
             tied = (scores[:, k - 1] == scores[:, -1]) & (rows[:, -1] != NO_ROW)
             for line in np.flatnonzero(tied):
-                exact = index.exact_top(tokens[line], k)
+                exact = index.exact_top(tokens[line], k, scores[line, k - 1])
                 rows[line, :k], scores[line, :k] = (
                     part[0] for part in order_by_score(exact[0][None], exact[1][None])
                 )
@@ -162,10 +162,13 @@ class BM25Retriever(Retriever):
         tokens = dict(
             zip(asked, index.tokens([queries.texts[query] for query in asked]), strict=True)
         )
-        for place in missing:
-            words, row = tokens[int(owner[place])], int(queries.positive_rows[place])
-            if row != NO_ROW:
-                scores[place] = index.score_row(words, row)
-            else:
-                scores[place] = index.score_text(words, queries.positive_texts[int(place)])
+        words = [tokens[int(query)] for query in owner[missing]]
+        inside = queries.positive_rows[missing] != NO_ROW
+        known = missing[inside]
+        scores[known] = index.score_rows(
+            [words[place] for place in np.flatnonzero(inside)], queries.positive_rows[known]
+        )
+        for place in np.flatnonzero(~inside):
+            text = queries.positive_texts[int(missing[place])]
+            scores[missing[place]] = index.score_text(words[place], text)
         return scores

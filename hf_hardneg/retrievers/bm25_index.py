@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bm25s.scoring import _select_idf_scorer, _select_tfc_scorer
 from bm25s.tokenization import Tokenizer
 from numpy.typing import NDArray
 
-from hf_hardneg.arrow import check_arrays
+from hf_hardneg.arrow import check_arrays, leftmost
 from hf_hardneg.candidates import NO_ROW
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import MissingExtraError, ParameterError, listing
@@ -180,25 +181,44 @@ class BM25Index:
         floors = np.array([self.floor(words) for words in queries], dtype=np.float32)
         return np.where(added > 0, rows, NO_ROW), added + floors[:, None]
 
-    def exact_top(self, tokens: list[int], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the k best documents of one query, ties by rising row, from all scores."""
+    def exact_top(
+        self, tokens: list[int], k: int, last: np.float32
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the k best documents of one query, ties by rising row, from all scores.
+
+        Args:
+            tokens: the query.
+            k: how many; at least so many documents have a score.
+            last: the k-th best score, which :meth:`top` has found.
+        """
         added = self._bm25.get_scores_from_ids(tokens)
-        scores = np.where(added > 0, added + np.float32(self.floor(tokens)), np.float32(-np.inf))
-        cut = np.partition(scores, -k)[-k]
-        above = np.flatnonzero(scores > cut)
-        ties = np.flatnonzero(scores == cut)[: k - len(above)]
+        scores = added + np.float32(self.floor(tokens))
+        enough = np.flatnonzero((scores >= last) & (added > 0))
+        above = enough[scores[enough] > last]
+        ties = enough[scores[enough] == last][: k - len(above)]
         rows = np.concatenate([above, ties])
         return rows, scores[rows]
 
-    def score_row(self, tokens: Sequence[int], row: int) -> np.float32:
-        """Return the score of one document of the corpus, as the search would give it."""
-        total = np.float32(0)
-        for token in tokens:
-            start, end = self._indptr[token], self._indptr[token + 1]
-            place = start + np.searchsorted(self._indices[start:end], row)
-            if place < end and self._indices[place] == row:
-                total += self._data[place]
-        return np.float32(total + np.float32(self.floor(tokens)))
+    def score_rows(
+        self, queries: Sequence[Sequence[int]], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the score of one document of the corpus for each query, as the search gives it.
+
+        Args:
+            queries: token lists, length pairs.
+            rows: the document of each, shape (pairs,).
+        """
+        lengths = np.fromiter(map(len, queries), dtype=np.int64, count=len(queries))
+        tokens = np.fromiter(chain.from_iterable(queries), dtype=np.int64, count=lengths.sum())
+        owner = np.repeat(np.arange(len(queries)), lengths)
+        end = self._indptr[tokens + 1].astype(np.int64)
+        place = leftmost(self._indices, rows[owner], self._indptr[tokens].astype(np.int64), end)
+        within = np.minimum(place, len(self._indices) - 1)
+        holds = (place < end) & (self._indices[within] == rows[owner])
+        totals = np.zeros(len(queries), dtype=np.float32)
+        # One by one in the order of the words, as the search adds them up: the same rounding.
+        np.add.at(totals, owner[holds], self._data[within[holds]])
+        return totals + np.array([self.floor(words) for words in queries], dtype=np.float32)
 
     def score_text(self, tokens: Sequence[int], text: str) -> np.float32:
         """Return the score of a text outside the corpus, by the statistics of the corpus."""
