@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "check_arrays",
     "flat_list",
+    "hash_column",
     "leftmost",
     "list_array",
     "nullable_floats",
@@ -63,6 +64,40 @@ def list_array(offsets: NDArray[np.int32], values: pa.Array) -> pa.ListArray:
 def nullable_floats(values: NDArray[np.float32]) -> pa.Array:
     """Return floats with ``nan`` as null: no ``NaN`` and no ``Infinity`` ever gets written."""
     return pa.array(values, pa.float32(), mask=~np.isfinite(values))
+
+
+class Digest(Protocol):
+    """What is fed bytes."""
+
+    def update(self, data: Any, /) -> None:  # noqa: ANN401
+        """Take more bytes."""
+        ...
+
+
+def hash_column(column: pa.ChunkedArray | pa.Array, digest: Digest) -> None:
+    """Feed the content of a column of texts, numbers or lists of them to a hash.
+
+    Equal values give equal bytes, however the column is cut into chunks and whatever it is a
+    slice of.
+
+    Raises:
+        pyarrow.ArrowException: a column of another type.
+    """
+    array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    digest.update(f"{array.type}:{len(array)}:".encode())
+    digest.update(np.packbits(array.is_null().to_numpy(zero_copy_only=False)).tobytes())
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        offsets, flat = flat_list(array)
+        digest.update(offsets.tobytes())
+        hash_column(flat, digest)
+        return
+    # As binary data, whose two buffers hold nothing but where each value ends and the values.
+    texts = array if pa.types.is_large_string(array.type) else array.cast(pa.string())
+    binary = pc.fill_null(texts.cast(pa.large_binary()), b"")
+    ends = np.frombuffer(binary.buffers()[1], np.int64)[binary.offset :][: len(binary) + 1]
+    digest.update((ends - ends[:1]).tobytes())
+    if len(ends) and ends[-1] > ends[0]:
+        digest.update(binary.buffers()[2].slice(int(ends[0]), int(ends[-1] - ends[0])))
 
 
 class Indexable(Protocol):

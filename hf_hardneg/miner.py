@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 import pyarrow as pa
@@ -32,7 +31,7 @@ from hf_hardneg.formats.output import output_format as check_format
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import description_of
 from hf_hardneg.positives import KnownPositives
-from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives, share_positives
+from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives
 from hf_hardneg.report import Report, report_of
 from hf_hardneg.retrievers import Retriever
 from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
@@ -301,10 +300,7 @@ class OfflineMiner:
         """
         _check_type(dataset, (Dataset,))
         bound = self._bound(dataset)
-        pool = bound._run(num_proc, resume).retrieve(bound._plan(), dataset)
-        corpus = bound._need_strategy().retriever.corpus
-        share_positives(dataset, pool, self._columns, corpus, _positives_home(self.cache_dir))
-        return pool
+        return bound._run(num_proc, resume).retrieve(bound._plan(), dataset)
 
     def select(
         self,
@@ -424,7 +420,7 @@ class OfflineMiner:
         rows = fresh if self._known is not None else [*self._extra, *fresh]
         if self._strategy is None:
             self._build(Corpus(positives_as_corpus(rows, self._columns), cache_dir=self.cache_dir))
-        home = _positives_home(self.cache_dir)
+        home = cache_root(self.cache_dir) / "positives"
         corpus = self._need_strategy().retriever.corpus
         scanned = scan_positives(rows, self._columns, corpus, home)
         self._known = scanned if self._known is None else self._known.union(scanned, home)
@@ -470,10 +466,6 @@ class OfflineMiner:
     def fingerprint(self) -> str:
         """Return the hash by which ``Dataset.map`` knows this miner."""
         return str(Hasher.hash(self))
-
-
-def _positives_home(cache_dir: str | os.PathLike[str] | None) -> Path:
-    return cache_root(cache_dir) / "positives"
 
 
 def _version(package: str) -> str | None:

@@ -99,7 +99,7 @@ def candidates_of(
             f"the pool names row {int(numbers.max())} of a corpus of {len(corpus)} documents. Give "
             "the corpus that the pool was made on."
         )
-    scores = column("candidate_scores", -np.inf).astype(np.float32)
+    scores = column("candidate_scores", -np.inf).astype(np.float32, copy=False)
     own, positives = flat_list(table["candidate_positive_scores"])
     if not np.array_equal(own, queries.offsets):
         raise PoolError(
@@ -109,10 +109,10 @@ def candidates_of(
     return Candidates(
         rows=numbers,
         scores=scores,
-        ranks=column("candidate_ranks", 0).astype(np.int32),
-        sources=column("candidate_sources", -1).astype(np.int8),
+        ranks=column("candidate_ranks", 0).astype(np.int32, copy=False),
+        sources=column("candidate_sources", -1).astype(np.int8, copy=False),
         document_keys=corpus.document_keys[np.maximum(numbers, 0)],
-        positive_scores=positives.to_numpy(zero_copy_only=False).astype(np.float32),
+        positive_scores=positives.to_numpy(zero_copy_only=False).astype(np.float32, copy=False),
         source_names=source_names,
     )
 

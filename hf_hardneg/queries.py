@@ -11,9 +11,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from datasets import Dataset, IterableDataset
 from numpy.typing import NDArray
 
+from hf_hardneg.arrow import hash_column
 from hf_hardneg.cache import content_hash, remember, remembered
 from hf_hardneg.candidates import NO_ROW, Queries
 from hf_hardneg.columns import QueryColumns, Ragged, RawBatch, find_columns, read_batch
@@ -23,8 +25,7 @@ from hf_hardneg.hashing import text_keys
 from hf_hardneg.positives import KnownPositives
 
 __all__ = [
-    "batches_of", "column_names", "positives_as_corpus", "scan_positives",
-    "share_positives", "to_queries",
+    "batches_of", "column_names", "positives_as_corpus", "scan_positives", "to_queries",
 ]  # fmt: skip
 
 SCAN_BATCH = 10_000
@@ -142,7 +143,7 @@ def scan_positives(
     """Read all rows once: check every value, and collect the positives of every query.
 
     Errors that would stop hours of work in its middle are found here, before it starts. A data
-    set that was read before is known by its fingerprint and not read again.
+    set with the content of one that was read before, such as a pool, is not read again.
 
     Raises:
         QueryError: a row that cannot be used (names it), no rows at all, unknown positive ids.
@@ -169,22 +170,25 @@ def scan_positives(
     return reduce(lambda one, other: one.union(other, home), known)
 
 
-def share_positives(
-    rows: Dataset, pool: Dataset, asked: QueryColumns, corpus: Corpus, home: Path
-) -> None:
-    """Note that a pool has the positives of the rows it was made from: it need not be read."""
-    old, new = (_memo(part, asked, corpus, home) for part in (rows, pool))
-    known = None if old is None else remembered(old)
-    if known is not None and new is not None:
-        remember(new, known)
-
-
 def _memo(part: Rows, asked: QueryColumns, corpus: Corpus, home: Path) -> Path | None:
-    """Return the note that says which table the positives of a data set became."""
-    if not isinstance(part, Dataset):  # only its rows say what a stream is
+    """Return the note that says which table the positives of a data set became.
+
+    It is named by what the columns in use hold, which is read a hundred times faster than it is
+    understood. Another name, other columns beside it or a pool made from it change nothing.
+    """
+    if not isinstance(part, Dataset):  # a stream is read once
         return None
-    key = content_hash(SCAN_VERSION, part._fingerprint, astuple(asked), corpus.fingerprint)
-    return home / "seen" / key
+    columns = astuple(find_columns(column_names(part), asked))
+    hasher = xxhash.xxh3_128()
+    used = part.select_columns(list({name for name in columns if name is not None}))
+    try:
+        for batch in batches_of(used, SCAN_BATCH):
+            for name in filter(None, columns):
+                hash_column(batch[name], hasher)
+    except pa.ArrowException:  # of a type that cannot be used: reading it says what is wrong
+        return None
+    roles = [name is not None for name in columns]
+    return home / "seen" / content_hash(SCAN_VERSION, roles, hasher.hexdigest(), corpus.fingerprint)
 
 
 def _scan(part: Rows, asked: QueryColumns, corpus: Corpus) -> Pairs:

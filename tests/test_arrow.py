@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hf_hardneg.arrow import (
     flat_list,
+    hash_column,
     leftmost,
     list_array,
     nullable_floats,
@@ -106,3 +108,42 @@ def test_leftmost_against_bisect(ranges: list[list[int]], data: st.DataObject) -
     assert got.tolist() == [start + bisect_left(part, value) for part, value, start in pairs]
     assert (low == ends[:-1]).all()
     assert (high == ends[1:]).all()
+
+
+def digest(column: Any) -> str:
+    hasher = xxhash.xxh3_128()
+    hash_column(column, hasher)
+    return hasher.hexdigest()
+
+
+VALUES = st.one_of(st.none(), st.sampled_from(["", "a", "b", "ab", "\u00e4", "a\0"]))
+HASHED = st.one_of(
+    st.tuples(st.just(pa.string()), st.lists(VALUES, max_size=6)),
+    st.tuples(st.just(pa.large_string()), st.lists(VALUES, max_size=6)),
+    st.tuples(
+        st.just(pa.list_(pa.string())),
+        st.lists(st.one_of(st.none(), st.lists(VALUES, max_size=3)), max_size=6),
+    ),
+    st.tuples(st.just(pa.int64()), st.lists(st.one_of(st.none(), st.integers(-2, 2)), max_size=6)),
+)
+
+
+@given(HASHED, HASHED, st.integers(0, 6))
+def test_a_hash_is_of_the_values_alone(
+    one: tuple[pa.DataType, list[Any]], two: tuple[pa.DataType, list[Any]], cut: int
+) -> None:
+    kind, values = one
+    whole = pa.array(values, kind)
+    longer = pa.array([*values[:1], *values, *values[:2]], kind)
+    forms = [
+        longer.slice(len(values[:1]), len(values)),
+        pa.chunked_array([whole.slice(0, cut), whole.slice(cut)], kind),
+        longer.take(pa.array(range(len(values[:1]), len(values[:1]) + len(values)), pa.int64())),
+    ]
+    assert {digest(form) for form in forms} == {digest(whole)}
+    assert (digest(pa.array(two[1], two[0])) == digest(whole)) == (one == two)
+
+
+def test_a_column_that_cannot_be_hashed() -> None:
+    with pytest.raises(pa.ArrowException):
+        digest(pa.array([{"text": "a"}]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, concatenate_datasets, load_from_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,6 @@ from hf_hardneg.queries import (
     column_names,
     positives_as_corpus,
     scan_positives,
-    share_positives,
     to_queries,
 )
 
@@ -196,14 +195,15 @@ def test_each_part_has_columns_of_its_own(tmp_path: Path) -> None:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was read, a data set or stream a time."""
+    """What was scanned, a data set or stream a time."""
     seen: list[Any] = []
+    scan = queries._scan
 
-    def watched(part: Any, size: int) -> Iterator[Any]:
+    def watched(part: Any, *arguments: Any) -> Any:
         seen.append(part)
-        return batches_of(part, size)
+        return scan(part, *arguments)
 
-    monkeypatch.setattr(queries, "batches_of", watched)
+    monkeypatch.setattr(queries, "_scan", watched)
     return seen
 
 
@@ -224,14 +224,52 @@ def test_a_data_set_is_read_once_for_each_corpus_and_choice_of_columns(
     assert (known(other, "q"), len(reads)) == ({pair(-1, "a")}, 4)
 
 
-def test_changed_rows_are_read_again(tmp_path: Path, reads: list[Any]) -> None:
+@pytest.mark.usefixtures("small_batches")
+def test_the_same_content_is_known_again_in_another_form(tmp_path: Path, reads: list[Any]) -> None:
+    corpus, home = Corpus(DOCUMENTS), tmp_path / "known"
+    columns = {"query": [f"q {number}" for number in range(8)], "positive": ["beta", "gamma"] * 4}
+    rows = Dataset.from_dict(columns)
+    want = scan_positives([rows], FIND, corpus, home).fingerprint
+    rows.save_to_disk(tmp_path / "saved")
+    rows.to_parquet(tmp_path / "rows.parquet")
+    forms = [
+        load_from_disk(tmp_path / "saved"),
+        Dataset.from_parquet(str(tmp_path / "rows.parquet"), cache_dir=str(tmp_path / "cache")),
+        concatenate_datasets([rows.select(range(5)), rows.select(range(5, 8))]),
+        concatenate_datasets([rows, rows]).select([0, 9, 2, 11, 4, 13, 6, 15]),
+        rows.add_column("other", [1] * 8).rename_column("query", "anchor").with_format("numpy"),
+    ]
+    for form in forms:
+        assert scan_positives([form], FIND, corpus, home).fingerprint == want
+    assert reads == [rows]
+
+
+CHANGES: dict[str, list[Any]] = {
+    "query": ["r", "q"],
+    "positive": [["beta"], ["gamma"]],
+    "query_id": [None, "2"],
+}
+
+
+@pytest.mark.parametrize("column", CHANGES)
+def test_changed_rows_are_read_again(tmp_path: Path, reads: list[Any], column: str) -> None:
+    columns = {"query_id": ["1", "2"], "query": ["q", "r"], "positive": [["beta", "gamma"], ["a"]]}
     corpus = Corpus(DOCUMENTS)
-    rows = Dataset.from_dict({"query": ["q", "r"], "positive": ["beta", "gamma"]})
-    scan_positives([rows], FIND, corpus, tmp_path)
-    changed = rows.map(lambda row: {"positive": row["positive"].replace("beta", "gamma")})
-    assert known(scan_positives([changed], FIND, corpus, tmp_path), "q") == {pair(3, "gamma")}
-    assert known(scan_positives([rows.select([1])], FIND, corpus, tmp_path), "q") == set()
-    assert len(reads) == 3
+    scan_positives([Dataset.from_dict(columns)], FIND, corpus, tmp_path)
+    changed = Dataset.from_dict({**columns, column: CHANGES[column]})
+    if column == "query_id":
+        with pytest.raises(QueryError, match="the query's id is None"):
+            scan_positives([changed], FIND, corpus, tmp_path)
+    else:
+        want = {pair(-1, "a")} if column == "query" else {pair(1, "beta")}
+        assert known(scan_positives([changed], FIND, corpus, tmp_path), "q") == want
+    assert len(reads) == 2
+
+
+def test_a_column_of_another_type_is_explained(tmp_path: Path) -> None:
+    rows = Dataset.from_dict({"query": [{"text": "q"}], "positive": ["beta"]})
+    with pytest.raises(QueryError, match=r"the query is \{"):
+        scan_positives([rows], FIND, Corpus(DOCUMENTS), tmp_path)
 
 
 def test_a_table_that_is_gone_is_made_again(tmp_path: Path, reads: list[Any]) -> None:
@@ -240,17 +278,6 @@ def test_a_table_that_is_gone_is_made_again(tmp_path: Path, reads: list[Any]) ->
     shutil.rmtree(table.folder)
     again = scan_positives([rows], FIND, Corpus(DOCUMENTS), tmp_path)
     assert (known(again, "q"), len(reads)) == ({pair(1, "beta")}, 2)
-
-
-def test_a_pool_shares_the_table_of_its_rows(tmp_path: Path, reads: list[Any]) -> None:
-    corpus = Corpus(DOCUMENTS)
-    rows = Dataset.from_dict({"query": ["q"], "positive": ["beta"]})
-    pool = rows.add_column("candidate", [1])
-    share_positives(rows, pool, FIND, corpus, tmp_path)  # the rows are not known yet
-    scan_positives([rows], FIND, corpus, tmp_path)
-    share_positives(rows, pool, FIND, corpus, tmp_path)
-    table = scan_positives([pool], FIND, corpus, tmp_path)
-    assert (known(table, "q"), reads) == ({pair(1, "beta")}, [rows])
 
 
 # -- the positives as the corpus -------------------------------------------------------------
