@@ -3,17 +3,25 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.encoders import CallableEncoder
 from hf_hardneg.errors import HardNegError
 from hf_hardneg.filters import CrossEncoderDenoiser, MarginFilter, RankFilter, ScoreFilter
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.report import Report
-from hf_hardneg.retrievers import BM25Retriever, RandomRetriever, RunRetriever
+from hf_hardneg.retrievers import (
+    BM25Retriever,
+    DenseRetriever,
+    RandomRetriever,
+    RunRetriever,
+)
 from hf_hardneg.samplers import RandomSampler, TopSampler
 
 __all__ = [
     "BM25Retriever",
+    "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
+    "DenseRetriever",
     "HardNegError",
     "MarginFilter",
     "OfflineMiner",

@@ -26,6 +26,9 @@ __all__ = ["LoadedModel", "load_cross_encoder", "model_fingerprint", "model_name
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".onnx", ".xml", ".json", ".txt", ".model", ".msgpack")
 COMMIT_FOLDER = "snapshots"
+EMBEDDING_SETTINGS = ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
+HUB_FILES = ("config.json", "modules.json")
+"""A transformer has the first, a static embedding model the second alone."""
 READ = 1 << 22
 
 logger = logging.getLogger(__name__)
@@ -73,18 +76,25 @@ def _folder_fingerprint(folder: Path) -> str:
 
 def _hub_fingerprint(name: str, revision: str | None) -> str:
     """Return the commit that a Hub model's revision stands for now."""
+    parts = _hub_file(name, revision).parts
+    commit = parts[parts.index(COMMIT_FOLDER) + 1] if COMMIT_FOLDER in parts else list(parts)
+    return content_hash("hub", name, commit)
+
+
+def _hub_file(name: str, revision: str | None) -> Path:
+    """Return a file of a Hub model, from the cache or fetched."""
     from transformers.utils.hub import cached_file
 
-    try:
-        path = Path(str(cached_file(name, "config.json", revision=revision)))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the model {name!r} is neither a folder here nor to be had from the Hub: {error}. "
-            "Give a path, check the name, or log in if the model is private."
-        ) from error
-    parts = path.parts
-    commit = parts[parts.index(COMMIT_FOLDER) + 1] if COMMIT_FOLDER in parts else str(path)
-    return content_hash("hub", name, commit)
+    failure: Exception | None = None
+    for file in HUB_FILES:
+        try:
+            return Path(str(cached_file(name, file, revision=revision)))
+        except (OSError, ValueError) as error:
+            failure = failure or error
+    raise ModelError(
+        f"the model {name!r} is neither a folder here nor to be had from the Hub: {failure}. "
+        "Give a path, check the name, or log in if the model is private."
+    ) from failure
 
 
 def _loaded_fingerprint(model: Any) -> str:  # noqa: ANN401
@@ -123,6 +133,7 @@ def _settings(model: Any) -> list[Any]:  # noqa: ANN401
         {name: value for name, value in words.items() if name not in passing},
         str(getattr(model, "activation_fn", None)),
         length,
+        [str(getattr(model, name, None)) for name in EMBEDDING_SETTINGS],
     ]
 
 

@@ -32,9 +32,8 @@ from hf_hardneg.stages import (
 )
 from hf_hardneg.strategy import Strategy
 
-__all__ = ["RETRIEVE_BATCH", "Plan"]
+__all__ = ["Plan"]
 
-RETRIEVE_BATCH = 2_000
 DECIDE_BATCH = 5_000
 VETO_BATCH = 250
 WRITE_BATCH = 2_500
@@ -144,7 +143,7 @@ class Plan:
             RetrieveStage(self.reader, retriever),
             Features({**_without_own(features), **POOL_FEATURES}),
             f"Retrieving, {retriever.name}",
-            RETRIEVE_BATCH,
+            retriever.batch_rows,
             wanted,
         )
 

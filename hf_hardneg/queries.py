@@ -25,7 +25,8 @@ from hf_hardneg.hashing import text_keys
 from hf_hardneg.positives import KnownPositives
 
 __all__ = [
-    "batches_of", "column_names", "positives_as_corpus", "scan_positives", "to_queries",
+    "batches_of", "column_names", "positives_as_corpus", "query_texts", "scan_positives",
+    "to_queries",
 ]  # fmt: skip
 
 SCAN_BATCH = 10_000
@@ -128,6 +129,15 @@ def batches_of(rows: Rows, batch_size: int) -> Iterator[pa.Table | Mapping[str, 
         yield from rows.with_format("arrow").iter(batch_size)
     else:
         yield from rows.iter(batch_size)
+
+
+def query_texts(rows: Dataset, asked: QueryColumns) -> list[str]:
+    """Return the distinct queries of a data set."""
+    columns = find_columns(column_names(rows), asked)
+    texts: dict[str, None] = {}
+    for batch in batches_of(rows, SCAN_BATCH):
+        texts.update(dict.fromkeys(read_batch(batch, columns).queries))
+    return list(texts)
 
 
 def _no_rows() -> QueryError:

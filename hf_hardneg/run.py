@@ -13,9 +13,9 @@ from datasets import Dataset, IterableDataset
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError
 from hf_hardneg.mapping import Step, map_steps
-from hf_hardneg.plan import RETRIEVE_BATCH, Plan
+from hf_hardneg.plan import Plan
 from hf_hardneg.pool import check_pool_columns, describe, description_of
-from hf_hardneg.queries import column_names
+from hf_hardneg.queries import column_names, query_texts
 from hf_hardneg.report import report_of
 from hf_hardneg.samplers import TopSampler
 from hf_hardneg.stages import TRACE, TimedStage
@@ -43,7 +43,7 @@ class Run:
 
     def retrieve(self, plan: Plan, rows: Dataset) -> Dataset:
         """Return the pool of ``rows``."""
-        self._build_index(plan)
+        self._build_index(plan, rows)
         [pool] = self._map(rows, [plan.retrieve_step(rows.features, wanted=True)])
         retriever = plan.strategy.retriever
         note = {
@@ -64,14 +64,20 @@ class Run:
         """Return the mined set of ``rows``."""
         if plan.needs_fit:
             return self.select(plan, self.retrieve(plan, rows))
-        self._build_index(plan)
+        self._build_index(plan, rows)
         # The pool is not wanted for itself, so its parts are closed as soon as they are used.
         return self._decide(plan, [plan.retrieve_step(rows.features, wanted=False)], rows)
 
-    def _build_index(self, plan: Plan) -> None:
+    def _build_index(self, plan: Plan, rows: Dataset) -> None:
+        """Build the index, and let the retriever see all queries before workers are started."""
         started = time.perf_counter()
-        plan.strategy.retriever.prepare()
-        self.seconds[f"{plan.strategy.retriever.name} index"] = time.perf_counter() - started
+        retriever = plan.strategy.retriever
+        retriever.prepare()
+        self.seconds[f"{retriever.name} index"] = time.perf_counter() - started
+        if retriever.encodes_queries:
+            started = time.perf_counter()
+            retriever.prepare_queries(query_texts(rows, plan.reader.columns))
+            self.seconds[f"{retriever.name} queries"] = time.perf_counter() - started
 
     def _decide(self, plan: Plan, before: list[Step], rows: Dataset) -> Dataset:
         """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""
@@ -138,7 +144,7 @@ def mine_stream(plan: Plan, stream: IterableDataset) -> IterableDataset:
     return stream.map(
         plan,
         batched=True,
-        batch_size=RETRIEVE_BATCH,
+        batch_size=plan.strategy.retriever.batch_rows,
         remove_columns=column_names(stream),
         features=features,
     )

@@ -27,7 +27,13 @@ from hf_hardneg.filters import (
     ScoreFilter,
     Veto,
 )
-from hf_hardneg.retrievers import BM25Retriever, RandomRetriever, Retriever, RunRetriever
+from hf_hardneg.retrievers import (
+    BM25Retriever,
+    DenseRetriever,
+    RandomRetriever,
+    Retriever,
+    RunRetriever,
+)
 from hf_hardneg.samplers import RandomSampler, Sampler, TopSampler
 from hf_hardneg.stage import Stage
 
@@ -43,7 +49,7 @@ __all__ = [
 ]
 
 RETRIEVERS: dict[str, type[Retriever]] = {
-    stage.name: stage for stage in (BM25Retriever, RandomRetriever, RunRetriever)
+    stage.name: stage for stage in (BM25Retriever, DenseRetriever, RandomRetriever, RunRetriever)
 }
 FILTERS: dict[str, type[Filter] | type[Veto]] = {
     stage.name: stage for stage in (RankFilter, ScoreFilter, MarginFilter, CrossEncoderDenoiser)

@@ -19,8 +19,10 @@ FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {"torch", "transformers", "sentence_transformers", "accelerate", "faiss", "gradio"}
 PUBLIC = [
     "BM25Retriever",
+    "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
+    "DenseRetriever",
     "HardNegError",
     "MarginFilter",
     "OfflineMiner",

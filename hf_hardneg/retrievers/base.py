@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -27,9 +28,13 @@ class Retriever(Stage, ABC):
         corpus: the documents.
         top_k: candidates to retrieve for each query.
         scored: whether scores mean anything; margins need a retriever with scores.
+        batch_rows: queries in a call of :meth:`search`; no influence on the result.
+        encodes_queries: whether :meth:`prepare_queries` does anything.
     """
 
     scored: ClassVar[bool] = True
+    batch_rows: ClassVar[int] = 2_000
+    encodes_queries: ClassVar[bool] = False
     corpus: Corpus
     top_k: int
 
@@ -51,6 +56,9 @@ class Retriever(Stage, ABC):
 
     def prepare(self) -> None:
         """Build what is needed on disk before workers are started."""
+
+    def prepare_queries(self, texts: Sequence[str]) -> None:
+        """Do what all queries need before workers are started, once for all batches."""
 
     def retrieve(self, queries: Queries) -> Candidates:
         """Return the candidates of a batch, with the positives scored by the same scorer."""

@@ -1,0 +1,284 @@
+"""Dense retrieval: documents whose vectors are near the query's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_hardneg.cache import cache_root
+from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
+from hf_hardneg.checks import at_least, one_of, whole_number
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.encoders import (
+    AbsentEncoder,
+    Encoder,
+    EncoderSettings,
+    SentenceEncoder,
+    encode_checked,
+)
+from hf_hardneg.errors import ModelError, ParameterError, listing
+from hf_hardneg.retrievers.base import Hits, Retriever
+from hf_hardneg.vector_search import exact_search, pair_similarity
+from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors
+from hf_hardneg.workers import usable_threads
+
+__all__ = ["DEFAULT_MODEL", "DenseRetriever"]
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+WEIGHTS = "weights"
+GIGABYTE = 1e9
+SHARE_FOR_BLOCKS = 0.5
+"""Of the memory; the rest is for what faiss works with."""
+SETTINGS = (
+    "revision", "dtype", "query_prompt", "document_prompt", "max_length", "truncate_dim",
+    "similarity", "backend",
+)  # fmt: skip
+
+
+class DenseRetriever(Retriever):
+    """Candidates by the similarity of vectors, exact, in bounded memory.
+
+    Each distinct text is encoded once. The vectors lie in the cache under the model's weights,
+    the settings that change them, and the corpus, in shards that are written as they are made.
+    The search reads them in blocks; its results are those of comparing everything with
+    everything, with ties broken by the lower row.
+
+    Source: V. Karpukhin et al., "Dense passage retrieval for open-domain question answering",
+    EMNLP 2020; negatives by the model's own ranking: L. Xiong et al., ANCE, ICLR 2021. With a
+    stronger model than the one to be trained this is the "teacher" of G. Moreira et al.,
+    NV-Retriever, 2024.
+
+    Args:
+        corpus: the documents.
+        model: a name on the Hub, a path, a loaded ``SentenceTransformer``, or an encoder such as
+            :class:`~hf_hardneg.encoders.CallableEncoder`. A static embedding model is one too.
+        top_k: candidates for each query.
+        revision: branch, tag or commit of a model on the Hub.
+        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: bfloat16 where the processor or
+            GPU has it. With ``auto`` two machines may give slightly different vectors.
+        query_prompt: put before each query; default: the model's own.
+        document_prompt: put before each document; default: the model's own.
+        max_length: tokens of a text that are used; default: the model's own limit.
+        truncate_dim: how many of the first dimensions are used; default: all.
+        similarity: ``cosine``, ``dot`` or ``euclidean`` (the negative distance); default: what
+            the model declares.
+        storage: of the documents' vectors: ``float32``, ``float16`` (half the space) or ``int8``
+            (a quarter). Scores are of the stored vectors.
+        backend: ``torch``, ``onnx`` or ``openvino``, as in sentence-transformers.
+        batch_size: texts in a forward pass.
+        device: where the model runs; default: sentence-transformers' choice.
+        memory_gb: gigabytes that the search may take, whatever the size of the corpus.
+        cache_dir: where vectors are kept; see :func:`hf_hardneg.cache.cache_root`.
+
+    Raises:
+        ParameterError: a parameter out of range, or a setting of a model that brings its own.
+        ModelError: the model cannot be had, or gives values that are not finite.
+    """
+
+    name = "dense"
+    encodes_queries = True
+    batch_rows = 16_384
+    """Each batch reads all vectors once, so large ones are cheaper."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        model: Any = DEFAULT_MODEL,  # noqa: ANN401
+        top_k: int = 100,
+        revision: str | None = None,
+        dtype: str = "float32",
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        max_length: int | None = None,
+        truncate_dim: int | None = None,
+        similarity: str | None = None,
+        storage: str = "float32",
+        backend: str = "torch",
+        batch_size: int = 32,
+        device: str | None = None,
+        memory_gb: float = 1.0,
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Check the parameters; the model is loaded when something has to be encoded."""
+        self.corpus = Corpus.of(corpus, cache_dir)
+        self.model = os.fspath(model) if isinstance(model, os.PathLike) else model
+        self.top_k = whole_number(self.name, "top_k", top_k, 1)
+        self.revision, self.dtype, self.device = revision, dtype, device
+        self.query_prompt, self.document_prompt = query_prompt, document_prompt
+        self.max_length, self.truncate_dim = (
+            None if value is None else whole_number(self.name, name, value, 1)
+            for name, value in (("max_length", max_length), ("truncate_dim", truncate_dim))
+        )
+        self.similarity, self.backend = similarity, backend
+        self.storage = one_of(self.name, "storage", storage, STORAGES)
+        self.batch_size = whole_number(self.name, "batch_size", batch_size, 1)
+        self.memory_gb = at_least(self.name, "memory_gb", memory_gb, 0.01)
+        self.cache_dir = cache_dir
+        self._encoder = self._made()
+        self._documents: DocumentVectors | None = None
+        self._texts: dict[str, TextVectors] = {}
+
+    # -- the model ---------------------------------------------------------------------------
+
+    def _made(self) -> Encoder:
+        """Return the encoder that ``model`` names or is."""
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        if isinstance(self.model, Encoder):
+            given = [name for name, value in settings.items()
+                     if value != self.defaults()[name]]  # fmt: skip
+            if given:
+                raise ParameterError(
+                    f"dense: {listing(given)} is given with {self.model!r}, which brings its own. "
+                    "Set it there, or give a model's name or path."
+                )
+            return self.model
+        return SentenceEncoder(
+            self.model,
+            EncoderSettings(**settings),
+            device=self.device,
+            batch_size=self.batch_size,
+        )
+
+    def fingerprint(self) -> str:
+        """Return the hash of all that decides the vectors."""
+        return self._encoder.fingerprint()
+
+    def weights(self) -> dict[str, str]:
+        """Return the model's name and the hash of what decides its vectors."""
+        return {"model": self._encoder.name, "weights": self.fingerprint()}
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters; a model that is no text stands there by its name."""
+        values = super().parameters()
+        if "model" in values:
+            values["model"] = self._encoder.name
+        return values
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the parameters and the weights' hash; a loaded model goes as its hash alone."""
+        state = super().__getstate__()
+        if not isinstance(self.model, str):
+            state["model"] = AbsentEncoder(self._encoder.name, self.fingerprint())
+            state.update({name: self.defaults()[name] for name in SETTINGS})
+        return {**state, WEIGHTS: self.fingerprint()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the retriever anew; the weights' hash is not worked out again."""
+        super().__setstate__({name: value for name, value in state.items() if name != WEIGHTS})
+        if isinstance(self._encoder, SentenceEncoder):
+            self._encoder.known(state[WEIGHTS])
+
+    # -- vectors on disk ---------------------------------------------------------------------
+
+    def _home(self) -> Path:
+        return cache_root(self.cache_dir) / "vectors"
+
+    def _encode(self, role: str) -> Callable[[list[str]], NDArray[np.float32]]:
+        return partial(encode_checked, self._encoder, role=role)
+
+    def prepare(self) -> None:
+        """Encode the documents that are not in the cache."""
+        if isinstance(self._encoder, SentenceEncoder) and not self._encoder.unchanged():
+            self._encoder, self._documents, self._texts = self._made(), None, {}
+        documents = self._vectors()
+        documents.build(self._encode("document"), similarity=lambda: self._encoder.similarity)
+
+    def prepare_queries(self, texts: Sequence[str]) -> None:
+        """Encode the queries that are not in the cache, in an order that the rows do not decide."""
+        self._kept("query").add(texts, self._encode("query"))
+
+    def _vectors(self) -> DocumentVectors:
+        if self._documents is None:
+            self._documents = DocumentVectors(
+                self._home(), self.corpus, self.fingerprint(), self.storage
+            )
+        return self._documents
+
+    def _kept(self, role: str) -> TextVectors:
+        if role not in self._texts:
+            self._texts[role] = TextVectors(self._home() / "texts" / self.fingerprint() / role)
+        return self._texts[role]
+
+    def _ready(self) -> DocumentVectors:
+        documents = self._vectors()
+        if not documents.complete:
+            self.prepare()
+            documents = self._vectors()
+        return documents
+
+    # -- search ------------------------------------------------------------------------------
+
+    def search(self, queries: Queries) -> Hits:
+        """Return the nearest documents; see :meth:`Retriever.search`."""
+        import faiss
+
+        documents = self._ready()
+        shape = (len(queries), self.top_k)
+        if not len(queries):
+            return np.full(shape, NO_ROW, np.int64), np.full(shape, -np.inf, np.float32)
+        vectors = self._kept("query").of(queries.texts, self._encode("query"))
+        self._check_dimension(vectors, documents)
+        faiss.omp_set_num_threads(usable_threads())
+        size = int(self.memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * documents.dimension))
+        numbers, scores = exact_search(
+            vectors, documents.blocks(max(size, 1)), self.top_k, documents.similarity
+        )
+        return self._as_rows(documents, numbers, scores)
+
+    def _check_dimension(self, vectors: NDArray[np.float32], documents: DocumentVectors) -> None:
+        if vectors.shape[1] != documents.dimension:
+            raise ModelError(
+                f"the encoder {self._encoder.name!r} gives queries of {vectors.shape[1]} "
+                f"dimensions, and the documents have {documents.dimension}. Give the model that "
+                "both were made with."
+            )
+
+    def _as_rows(
+        self, documents: DocumentVectors, numbers: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> Hits:
+        """Turn distinct texts into documents: each with all of its equals."""
+        if len(documents) == len(self.corpus):
+            return numbers, scores
+        lines, places = np.nonzero(numbers != NO_ROW)
+        counts, rows = documents.rows_of(numbers[lines, places])
+        owner = np.repeat(lines, counts)
+        lengths = np.bincount(owner, minlength=len(numbers))
+        ends = np.cumsum(lengths)
+        column = np.arange(len(rows)) - np.repeat(ends - lengths, lengths)
+        shape = (len(numbers), max(int(lengths.max(initial=0)), self.top_k))
+        out, values = np.full(shape, NO_ROW, np.int64), np.full(shape, -np.inf, np.float32)
+        out[owner, column] = rows
+        values[owner, column] = np.repeat(scores[lines, places], counts)
+        ordered, kept = order_by_score(out, values)
+        return ordered[:, : self.top_k], kept[:, : self.top_k]
+
+    def positive_scores(self, queries: Queries, hits: Hits) -> NDArray[np.float32]:
+        """Return the similarity of each positive, in the corpus or not."""
+        documents = self._ready()
+        owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
+        scores = np.empty(len(owner), dtype=np.float32)
+        if not len(owner):
+            return scores
+        vectors = self._kept("query").of(queries.texts, self._encode("query"))
+        inside = queries.positive_rows != NO_ROW
+        numbers, place = np.unique(
+            documents.numbers_of(queries.positive_rows[inside]), return_inverse=True
+        )
+        scores[inside] = pair_similarity(
+            vectors, owner[inside], documents.take(numbers), place, documents.similarity
+        )
+        outside = np.flatnonzero(~inside)
+        if len(outside):
+            texts = [queries.positive_texts[int(place)] for place in outside]
+            others = self._kept("document").of(texts, self._encode("document"))
+            scores[outside] = pair_similarity(
+                vectors, owner[outside], others, np.arange(len(texts)), documents.similarity
+            )
+        return scores
