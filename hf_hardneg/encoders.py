@@ -202,12 +202,15 @@ class SentenceEncoder:
         return vectors_f32
 
     def too_long(self, texts: Sequence[str]) -> int:
-        """Return how many of the texts are cut because they are beyond the model's length."""
+        """Return how many documents are cut because they are beyond the model's length."""
         model = self._open()
         limit, tokenizer = model.max_seq_length, model.tokenizer
         if limit is None or not callable(tokenizer):
             return 0
-        lengths = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        own = self._settings.document_prompt
+        prompt = (model.prompts.get("document") or "") if own is None else own
+        asked = [prompt + text for text in texts]
+        lengths = tokenizer(asked, truncation=False, verbose=False)["input_ids"]
         return sum(len(ids) > limit for ids in lengths)
 
     def _open(self) -> SentenceTransformer:

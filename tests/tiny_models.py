@@ -1,4 +1,4 @@
-"""Tiny random cross-encoders, made on the spot: the real code path without a download."""
+"""Tiny random models, made on the spot: the real code path without a download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    PreTrainedTokenizerFast,
+)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [
@@ -21,10 +26,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-def save_cross_encoder(
-    folder: Path, *, seed: int = 0, outputs: int = 1, activation: str | None = None
-) -> Path:
-    """Write a cross-encoder with random weights whose scores spread from near 0 to near 1."""
+def _tokenizer() -> tuple[PreTrainedTokenizerFast, dict[str, int]]:
     vocabulary = {word: number for number, word in enumerate([*SPECIAL, *WORDS])}
     words = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     words.normalizer, words.pre_tokenizer = Lowercase(), Whitespace()
@@ -37,6 +39,45 @@ def save_cross_encoder(
         tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
         sep_token="[SEP]", mask_token="[MASK]", model_max_length=64,
     )  # fmt: skip
+    return tokenizer, vocabulary
+
+
+def save_bi_encoder(
+    folder: Path,
+    *,
+    seed: int = 0,
+    prompts: dict[str, str] | None = None,
+    similarity: str = "cosine",
+) -> Path:
+    """Write a bi-encoder with random weights: one BERT layer, mean pooling, 16 dimensions."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    tokenizer, vocabulary = _tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1,
+                num_attention_heads=2, intermediate_size=32, max_position_embeddings=64,
+                initializer_range=0.5,
+            )
+        )  # fmt: skip
+    model.save_pretrained(folder / "bert")
+    tokenizer.save_pretrained(folder / "bert")
+    words = Transformer(str(folder / "bert"))
+    whole = SentenceTransformer(
+        modules=[words, Pooling(16)], prompts=prompts, similarity_fn_name=similarity, device="cpu"
+    )
+    whole.save(str(folder / "model"))
+    return folder / "model"
+
+
+def save_cross_encoder(
+    folder: Path, *, seed: int = 0, outputs: int = 1, activation: str | None = None
+) -> Path:
+    """Write a cross-encoder with random weights whose scores spread from near 0 to near 1."""
+    tokenizer, vocabulary = _tokenizer()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         model = BertForSequenceClassification(
