@@ -11,6 +11,7 @@ from hf_hardneg.report import Report
 from hf_hardneg.retrievers import (
     BM25Retriever,
     DenseRetriever,
+    HybridRetriever,
     RandomRetriever,
     RunRetriever,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "CrossEncoderDenoiser",
     "DenseRetriever",
     "HardNegError",
+    "HybridRetriever",
     "MarginFilter",
     "OfflineMiner",
     "RandomRetriever",

@@ -72,6 +72,8 @@ class Candidates:
         positive_scores: score of each positive by the SAME scorer, float32, shape (positives,),
             ragged as ``Queries.offsets``; ``nan`` where there is none.
         source_names: names of the retrievers.
+        source_ranks: rank in the list of each retriever, 0 where it does not list the document,
+            int32, shape (batch, k, retrievers); ``None`` where there is one retriever alone.
     """
 
     rows: NDArray[np.int64]
@@ -81,6 +83,7 @@ class Candidates:
     document_keys: NDArray[np.uint64]
     positive_scores: NDArray[np.float32]
     source_names: tuple[str, ...] = ("",)
+    source_ranks: NDArray[np.int32] | None = None
 
     @property
     def filled(self) -> NDArray[np.bool_]:
@@ -101,6 +104,9 @@ class Candidates:
             scores=np.where(mask, self.scores, np.float32(-np.inf)),
             ranks=np.where(mask, self.ranks, np.int32(0)),
             sources=np.where(mask, self.sources, np.int8(-1)),
+            source_ranks=None
+            if self.source_ranks is None
+            else np.where(mask[:, :, None], self.source_ranks, np.int32(0)),
         )
 
     def lowest_positive_scores(self, queries: Queries) -> NDArray[np.float32]:

@@ -459,7 +459,10 @@ class OfflineMiner:
             "seed": self.seed,
             "underfilled": self.underfilled,
             "corpus": corpus_note(self._need_strategy().retriever.corpus),
-            "models": {veto.name: veto.weights() for veto in strategy.vetoes if veto.weights()},
+            "models": {
+                **strategy.retriever.models(),
+                **{veto.name: veto.weights() for veto in strategy.vetoes if veto.weights()},
+            },
             "versions": {name: _version(name) for name in VERSIONED},
         }
 

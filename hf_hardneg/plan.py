@@ -15,7 +15,7 @@ from hf_hardneg.columns import QueryColumns, find_columns, read_batch
 from hf_hardneg.errors import ParameterError, QueryError, StrategyError, did_you_mean, listing
 from hf_hardneg.formats.output import OutputFormat, output_format
 from hf_hardneg.mapping import Step
-from hf_hardneg.pool import POOL_FEATURES
+from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS
 from hf_hardneg.selection import Rules
 from hf_hardneg.stages import (
     FILLED,
@@ -133,15 +133,16 @@ class Plan:
         self.refuse_unfitted()
         retriever = self.strategy.retriever
         pool = RetrieveStage(self.reader, retriever)(table)
-        decided = DecideStage(self.reader, self.rules, self.policy, (retriever.name,))(pool)
+        decided = DecideStage(self.reader, self.rules, self.policy, retriever.source_names)(pool)
         return self._write_stage(decided.column_names)(decided)
 
     def retrieve_step(self, features: Features, *, wanted: bool) -> Step:
         """Return the step that adds the pool columns."""
         retriever = self.strategy.retriever
+        joined = SOURCE_RANKS if len(retriever.source_names) > 1 else {}
         return Step(
             RetrieveStage(self.reader, retriever),
-            Features({**_without_own(features), **POOL_FEATURES}),
+            Features({**_without_own(features), **POOL_FEATURES, **joined}),
             f"Retrieving, {retriever.name}",
             retriever.batch_rows,
             wanted,

@@ -18,6 +18,7 @@ from hf_hardneg.errors import PoolError, listing
 
 __all__ = [
     "POOL_FEATURES",
+    "SOURCE_RANKS",
     "candidate_lists",
     "candidates_of",
     "check_pool_columns",
@@ -38,6 +39,10 @@ POOL_FEATURES = Features(
 """Columns of a pool: corpus row, score, raw rank, index of the retriever, and the score of each
 positive by the same scorer."""
 
+SOURCE_RANKS = Features({"candidate_source_ranks": List(List(Value("int32")))})
+"""A further column where several retrievers were joined: the rank in the list of each, 0 where it
+did not find the document."""
+
 NOTE = "hf_hardneg"
 READ_BATCH = 10_000
 
@@ -46,7 +51,7 @@ def pool_columns(queries: Queries, candidates: Candidates) -> dict[str, pa.Array
     """Return the candidates as Arrow list columns without empty slots."""
     filled = candidates.filled
     offsets = ragged(filled)
-    return {
+    columns = {
         "candidate_rows": list_array(offsets, pa.array(candidates.rows[filled].astype(np.int32))),
         "candidate_scores": list_array(offsets, nullable_floats(candidates.scores[filled])),
         "candidate_ranks": list_array(offsets, pa.array(candidates.ranks[filled])),
@@ -55,6 +60,12 @@ def pool_columns(queries: Queries, candidates: Candidates) -> dict[str, pa.Array
             queries.offsets.astype(np.int32), nullable_floats(candidates.positive_scores)
         ),
     }
+    if candidates.source_ranks is not None:
+        ranks = candidates.source_ranks[filled]
+        ends = (np.arange(len(ranks) + 1) * ranks.shape[1]).astype(np.int32)
+        inner = list_array(ends, pa.array(ranks.ravel()))
+        columns["candidate_source_ranks"] = list_array(offsets, inner)
+    return columns
 
 
 def check_pool_columns(names: Sequence[str]) -> None:

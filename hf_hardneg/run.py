@@ -49,7 +49,7 @@ class Run:
         note = {
             "kind": "pool",
             "corpus": retriever.corpus.fingerprint,
-            "sources": [retriever.name],
+            "sources": list(retriever.source_names),
             "strategy": str(Strategy(retriever, (), (), TopSampler())),
         }
         return describe(pool, note)
@@ -81,7 +81,7 @@ class Run:
 
     def _decide(self, plan: Plan, before: list[Step], rows: Dataset) -> Dataset:
         """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""
-        sources = description_of(rows).get("sources", [plan.strategy.retriever.name])
+        sources = description_of(rows).get("sources", plan.strategy.retriever.source_names)
         steps = [*before, *plan.decide_steps(rows.features, tuple(sources))]
         decided, mined = self._map(rows, steps)
         report = report_of(

@@ -19,7 +19,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import UnderfilledError
 from hf_hardneg.formats.output import Chosen, OutputFormat
 from hf_hardneg.hashing import EMPTY_TEXT_KEY
-from hf_hardneg.pool import POOL_FEATURES, candidates_of, pool_columns
+from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS, candidates_of, pool_columns
 from hf_hardneg.positives import KnownPositives
 from hf_hardneg.queries import to_queries
 from hf_hardneg.retrievers.base import Retriever
@@ -40,7 +40,7 @@ FILLED = "hard_negative_filled"
 PROMOTED_ROWS = "promoted_rows"
 OWN_COLUMNS = frozenset(
     {"hard_negatives", "hard_negative_ids", TRACE, ROWS, SCORES, POSITIVE_SCORES, FILLED,
-     PROMOTED_ROWS, "promoted_ids", *POOL_FEATURES}
+     PROMOTED_ROWS, "promoted_ids", *POOL_FEATURES, *SOURCE_RANKS}
 )  # fmt: skip
 """Columns that mining writes. Those of an earlier mining are replaced, never mixed."""
 

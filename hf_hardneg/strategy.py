@@ -5,16 +5,18 @@ depth after ``@``, and parameters in parentheses as Python literals::
 
     bm25@200(k1=0.9)+margin(relative=0.05)+denoised(threshold=0.2)+random
 
+Several retrievers are joined by ``fusion``, which may stand right after them to set how::
+
+    bm25@100,dense@50+fusion(by='weighted')+denoised
+
 Stages after the first ``+`` are filters, vetoes and at most one sampler (default ``top``).
 Without a retriever in front, ``bm25@100`` is meant.
 """
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
@@ -27,9 +29,11 @@ from hf_hardneg.filters import (
     ScoreFilter,
     Veto,
 )
+from hf_hardneg.grammar import StageCall, split, stage_call
 from hf_hardneg.retrievers import (
     BM25Retriever,
     DenseRetriever,
+    HybridRetriever,
     RandomRetriever,
     Retriever,
     RunRetriever,
@@ -39,8 +43,8 @@ from hf_hardneg.stage import Stage
 
 __all__ = [
     "PRESETS",
+    "Parsed",
     "Preset",
-    "StageCall",
     "Strategy",
     "assemble",
     "build",
@@ -69,6 +73,13 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "bm25": Preset("bm25", "the best documents by BM25 that are not known positives",
                    "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
+    "dense": Preset("dense", "the best documents by an embedding model",
+                    "Xiong et al., ANCE, ICLR 2021, section 4"),
+    "hybrid": Preset("bm25,dense", "the union of both, ranked by reciprocal rank fusion",
+                     "Cormack et al., Reciprocal rank fusion, SIGIR 2009"),
+    "nv-retriever": Preset("dense+margin(relative=0.05)", "an embedding model, 5% below the "
+                           "positive's score",
+                           "Moreira et al., NV-Retriever, 2024, TopK-PercPos at 95%"),
     "random": Preset("random", "random documents: the baseline",
                      "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
     "denoised": Preset("bm25+denoised", "BM25, then a cross-encoder drops what it finds "
@@ -79,15 +90,38 @@ PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 
 DEFAULT_RETRIEVER = "bm25"
-STAGE = re.compile(r"^\s*([A-Za-z][\w-]*)\s*(?:@\s*(\d+))?\s*(\(.*\))?\s*$", re.DOTALL)
+FUSION = HybridRetriever.name
 
 
 @dataclass(frozen=True, slots=True)
-class StageCall:
-    """One stage of a strategy string: its name and the parameters that were set."""
+class Parsed:
+    """The calls in a strategy string.
 
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    Attributes:
+        retrievers: one or more.
+        fusion: how several are joined; ``None`` where there is one.
+        stages: filters, vetoes and samplers, in their order.
+    """
+
+    retrievers: list[StageCall]
+    fusion: StageCall | None
+    stages: list[StageCall]
+
+    @property
+    def calls(self) -> list[StageCall]:
+        """All of them, in the order of the string."""
+        joined = [] if self.fusion is None else [self.fusion]
+        return [*self.retrievers, *joined, *self.stages]
+
+    @property
+    def classes(self) -> list[type[Stage]]:
+        """The class of each call."""
+        joined: list[type[Stage]] = [] if self.fusion is None else [HybridRetriever]
+        return [
+            *(RETRIEVERS[call.name] for call in self.retrievers),
+            *joined,
+            *({**FILTERS, **SAMPLERS}[call.name] for call in self.stages),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +142,28 @@ class Strategy:
         _refuse_unscored(self.retriever, self.filters)
 
     def __str__(self) -> str:
-        """Return the canonical string, defaults left out.
-
-        A retriever's seed stands there always: its default is the seed of whoever builds it.
-        """
-        values = self.retriever.parameters()
-        values.pop("top_k", None)
-        if "seed" in self.retriever.defaults():
-            values["seed"] = self.retriever.seed  # type: ignore[attr-defined]
-        inside = ", ".join(f"{name}={value!r}" for name, value in values.items())
-        head = f"{self.retriever.name}@{self.retriever.top_k}" + (f"({inside})" if inside else "")
+        """Return the canonical string, defaults left out."""
+        joined = self.retriever if isinstance(self.retriever, HybridRetriever) else None
+        parts = [self.retriever] if joined is None else joined.retrievers
         rest: list[Stage] = [*self.filters, *self.vetoes]
+        if joined is not None and joined.parameters():
+            rest.insert(0, joined)
         if self.sampler != TopSampler():
             rest.append(self.sampler)
-        return "+".join([head, *(stage.expression() for stage in rest)])
+        return "+".join([",".join(map(_head, parts)), *(stage.expression() for stage in rest)])
+
+
+def _head(retriever: Retriever) -> str:
+    """Return a retriever as it stands in a strategy string, ``name@depth(parameter=value)``.
+
+    A retriever's seed stands there always: its default is the seed of whoever builds it.
+    """
+    values = retriever.parameters()
+    values.pop("top_k", None)
+    if "seed" in retriever.defaults():
+        values["seed"] = retriever.seed  # type: ignore[attr-defined]
+    inside = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return f"{retriever.name}@{retriever.top_k}" + (f"({inside})" if inside else "")
 
 
 def _refuse_unscored(retriever: Retriever | type[Retriever], filters: Sequence[Filter]) -> None:
@@ -133,66 +175,8 @@ def _refuse_unscored(retriever: Retriever | type[Retriever], filters: Sequence[F
         )
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Split at a separator that stands outside parentheses and quotes."""
-    parts, depth, quote, start, escaped = [], 0, "", 0, False
-    for place, sign in enumerate(text):
-        if quote:
-            ends = sign == quote and not escaped
-            escaped = sign == "\\" and not escaped
-            quote = "" if ends else quote
-        elif sign in "'\"":
-            quote = sign
-        elif sign in "([{":
-            depth += 1
-        elif sign in ")]}":
-            depth -= 1
-        elif sign == separator and depth == 0:
-            parts.append(text[start:place])
-            start = place + 1
-    return [*parts, text[start:]]
-
-
-def _arguments(text: str, stage: str) -> dict[str, Any]:
-    """Read ``(name=literal, ...)`` with Python's own parser; nothing is evaluated."""
-    try:
-        call = ast.parse(f"stage{text}", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise SyntaxError("only name=value pairs are known")
-        pairs = [(keyword.arg, ast.literal_eval(keyword.value)) for keyword in call.keywords]
-    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError) as error:
-        raise StrategyError(
-            f"the parameters {text!r} of stage {stage!r} cannot be read; expected "
-            "(name=value, ...) with numbers, quoted texts, True, False, None or lists."
-        ) from error
-    if any(name is None for name, _ in pairs):
-        raise StrategyError(f"stage {stage!r}: '**' is not known in a strategy string.")
-    arguments: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in arguments:
-            raise StrategyError(f"stage {stage!r}: the parameter {name!r} is given twice.")
-        arguments[str(name)] = value
-    return arguments
-
-
-def _stage_call(text: str) -> StageCall:
-    match = STAGE.match(text)
-    if match is None:
-        raise StrategyError(
-            f"{text.strip()!r} is not a stage; expected name, name@depth or name(parameter=value), "
-            "joined by '+'. Example: 'bm25@200+margin(relative=0.05)'."
-        )
-    name, depth, inside = match.groups()
-    arguments = _arguments(inside, name) if inside else {}
-    if depth is not None:
-        if "top_k" in arguments:
-            raise StrategyError(f"stage {name!r}: the depth is given twice, by @ and by top_k.")
-        arguments = {"top_k": int(depth), **arguments}
-    return StageCall(name, arguments)
-
-
-def parse(text: str) -> tuple[StageCall, list[StageCall]]:
-    """Return the retriever and the stages of a strategy string.
+def parse(text: str) -> Parsed:
+    """Return the calls of a strategy string.
 
     Raises:
         StrategyError: the string is empty or malformed, or a name is not known.
@@ -203,8 +187,8 @@ def parse(text: str) -> tuple[StageCall, list[StageCall]]:
             f"Presets: {listing(PRESETS)}."
         )
     preset = PRESETS.get(text.replace(" ", ""))
-    head, *rest = _split(preset.strategy if preset else text, "+")
-    retrievers = [_stage_call(part) for part in _split(head, ",")]
+    head, *rest = split(preset.strategy if preset else text, "+")
+    retrievers = [stage_call(part) for part in split(head, ",")]
     if len(retrievers) == 1 and retrievers[0].name not in RETRIEVERS:
         if retrievers[0].name not in {**FILTERS, **SAMPLERS}:
             _unknown(retrievers[0].name, [*RETRIEVERS, *FILTERS, *SAMPLERS, *PRESETS])
@@ -213,16 +197,19 @@ def parse(text: str) -> tuple[StageCall, list[StageCall]]:
     for call in retrievers:
         if call.name not in RETRIEVERS:
             _unknown(call.name, list(RETRIEVERS))
-    if len(retrievers) > 1:
-        raise StrategyError(
-            f"{head.strip()!r} joins several retrievers, and this version mines with one. Give one "
-            f"of {listing(RETRIEVERS)}, or join the runs yourself and use run(run='file')."
-        )
-    stages = [_stage_call(part) for part in rest]
+    stages = [stage_call(part) for part in rest]
+    fusion = StageCall(FUSION) if len(retrievers) > 1 else None
+    if fusion is not None and stages and stages[0].name == FUSION:
+        fusion, *stages = stages
     for call in stages:
+        if call.name == FUSION:
+            raise StrategyError(
+                f"{FUSION!r} joins several retrievers and stands right after them: "
+                "'bm25,dense+fusion(by='weighted')+denoised'."
+            )
         if call.name not in FILTERS and call.name not in SAMPLERS:
             _unknown(call.name, [*FILTERS, *SAMPLERS])
-    return retrievers[0], stages
+    return Parsed(retrievers, fusion, stages)
 
 
 def _unknown(name: str, choices: Sequence[str]) -> None:
@@ -230,12 +217,6 @@ def _unknown(name: str, choices: Sequence[str]) -> None:
     raise StrategyError(
         f"unknown stage {name!r}.{did_you_mean(name, unique)} Known here: {listing(unique, 40)}."
     )
-
-
-def _stage_class(call: StageCall, *, first: bool) -> type[Stage]:
-    if first:
-        return RETRIEVERS[call.name]
-    return FILTERS[call.name] if call.name in FILTERS else SAMPLERS[call.name]
 
 
 def _routed(
@@ -253,7 +234,7 @@ def _routed(
             raise ParameterError(_no_owner(name, classes))
         if len(owners) > 1:
             raise ParameterError(
-                f"{name!r} is a parameter of two stages, "
+                f"{name!r} is a parameter of {'two' if len(owners) == 2 else 'several'} stages, "
                 f"{' and '.join(repr(calls[place].name) for place in owners)}. Say which one in "
                 f"the strategy string: {calls[owners[0]].name}({name}={value!r})."
             )
@@ -322,14 +303,20 @@ def build(text: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> 
         StrategyError: a malformed string, an unknown stage, two samplers.
         ParameterError: an unknown parameter, one out of range, or one that two stages share.
     """
-    first, rest = parse(text)
-    calls = [first, *rest]
-    classes = [_stage_class(call, first=place == 0) for place, call in enumerate(calls)]
+    parsed = parse(text)
+    classes = parsed.classes
+    routed = _routed(parsed.calls, classes, options)
     made = [
         _made(stage, arguments, context)
-        for stage, arguments in zip(classes, _routed(calls, classes, options), strict=True)
+        for stage, arguments in zip(classes, routed, strict=True)
+        if stage is not HybridRetriever
     ]
-    return assemble(made[0], made[1:])
+    number = len(parsed.retrievers)
+    if parsed.fusion is None:
+        return assemble(made[0], made[1:])
+    parts = [part for part in made[:number] if isinstance(part, Retriever)]
+    _refuse_unknown(HybridRetriever, routed[number])
+    return assemble(HybridRetriever(parts, **routed[number]), made[number:])
 
 
 def check(text: str, options: Mapping[str, Any]) -> None:
@@ -338,18 +325,16 @@ def check(text: str, options: Mapping[str, Any]) -> None:
     Raises:
         StrategyError, ParameterError: as :func:`build`.
     """
-    first, rest = parse(text)
-    calls = [first, *rest]
-    classes = [_stage_class(call, first=place == 0) for place, call in enumerate(calls)]
-    routed = _routed(calls, classes, options)
+    parsed = parse(text)
+    routed = list(zip(parsed.classes, _routed(parsed.calls, parsed.classes, options), strict=True))
     context = {"corpus": None, "cache_dir": None, "seed": 0}
-    _refuse_unknown(classes[0], routed[0])
-    made = [
-        _made(stage, arguments, context)
-        for stage, arguments in zip(classes[1:], routed[1:], strict=True)
-    ]
+    cut = len(parsed.calls) - len(parsed.stages)
+    for stage, arguments in routed[:cut]:
+        _refuse_unknown(stage, arguments)
+    made = [_made(stage, arguments, context) for stage, arguments in routed[cut:]]
     filters, _, _ = _sorted(made, None)
-    _refuse_unscored(RETRIEVERS[first.name], filters)
+    if parsed.fusion is None:
+        _refuse_unscored(RETRIEVERS[parsed.retrievers[0].name], filters)
 
 
 def assemble(retriever: Stage, stages: Sequence[Stage], sampler: Sampler | None = None) -> Strategy:

@@ -112,7 +112,13 @@ def take_candidates(queries: Queries, candidates: Candidates, lines: Sequence[in
     """Return the candidates of ``take_queries(queries, lines)``."""
     _, own = _ragged_take(queries.offsets, lines)
     slots = {name: getattr(candidates, name)[list(lines)] for name in SLOT_DTYPES}
-    return replace(candidates, **slots, positive_scores=candidates.positive_scores[own])
+    ranks = candidates.source_ranks
+    return replace(
+        candidates,
+        **slots,
+        positive_scores=candidates.positive_scores[own],
+        source_ranks=None if ranks is None else ranks[list(lines)],
+    )
 
 
 def _ragged_take(
@@ -378,8 +384,8 @@ def _check_slots(retriever: Retriever, queries: Queries, found: Candidates) -> N
     _require((scores[~full] == -np.inf).all(), retriever, "an empty slot has another score: -inf")
     ranks = np.where(full, np.arange(1, shape[1] + 1), 0)
     _require(np.array_equal(found.ranks, ranks), retriever, f"ranks are {found.ranks}")
-    sources = np.where(full, 0, -1)
-    _require(np.array_equal(found.sources, sources), retriever, f"sources are {found.sources}")
+    known = (found.sources >= 0) & (found.sources < len(found.source_names))
+    _require(np.array_equal(known, full), retriever, f"sources are {found.sources}")
     keys = retriever.corpus.document_keys[found.rows[full]]
     _require(np.array_equal(found.document_keys[full], keys), retriever, "keys are of other texts")
 

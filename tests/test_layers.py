@@ -24,6 +24,7 @@ PUBLIC = [
     "CrossEncoderDenoiser",
     "DenseRetriever",
     "HardNegError",
+    "HybridRetriever",
     "MarginFilter",
     "OfflineMiner",
     "RandomRetriever",

@@ -13,6 +13,8 @@ from hf_hardneg import (
     BM25Retriever,
     Corpus,
     CrossEncoderDenoiser,
+    DenseRetriever,
+    HybridRetriever,
     MarginFilter,
     RandomRetriever,
     RandomSampler,
@@ -22,6 +24,7 @@ from hf_hardneg import (
     TopSampler,
 )
 from hf_hardneg.errors import HardNegError, ParameterError, StrategyError
+from hf_hardneg.retrievers import Retriever
 from hf_hardneg.strategy import PRESETS, Strategy, assemble, build, check, parse
 
 DOCUMENTS = ["red car", "blue boat", "green train"]
@@ -118,22 +121,46 @@ filters = st.one_of(
 )
 
 
+def single_retrievers(corpus: Corpus) -> st.SearchStrategy[Retriever]:
+    return st.one_of(
+        st.builds(
+            BM25Retriever,
+            st.just(corpus),
+            top_k=st.integers(1, 500),
+            k1=st.floats(0.1, 9),
+            method=st.sampled_from(["lucene", "bm25+"]),
+            stopwords=st.none() | st.lists(words, max_size=3),
+        ),
+        st.builds(
+            DenseRetriever,
+            st.just(corpus),
+            model=words,
+            top_k=st.integers(1, 500),
+            query_prompt=st.none() | words,
+            truncate_dim=st.none() | st.integers(1, 99),
+            similarity=st.sampled_from([None, "dot", "euclidean"]),
+            storage=st.sampled_from(["float32", "int8"]),
+            memory_gb=st.floats(0.1, 99),
+        ),
+        st.builds(RandomRetriever, st.just(corpus), seed=st.integers(0, 2**70)),
+    )
+
+
+def retrievers(corpus: Corpus) -> st.SearchStrategy[Retriever]:
+    single = single_retrievers(corpus)
+    joined = st.builds(
+        HybridRetriever,
+        st.lists(single, min_size=2, max_size=3),
+        rrf_k=st.floats(0, 99),
+        top_k=st.none() | st.integers(1, 99),
+    )
+    return st.one_of(single, joined)
+
+
 @given(data=st.data())
 def test_any_strategy_comes_back_from_its_string(data: st.DataObject, context: Any) -> None:
     corpus = context["corpus"]
-    retriever = data.draw(
-        st.one_of(
-            st.builds(
-                BM25Retriever,
-                st.just(corpus),
-                top_k=st.integers(1, 500),
-                k1=st.floats(0.1, 9),
-                method=st.sampled_from(["lucene", "bm25+"]),
-                stopwords=st.none() | st.lists(words, max_size=3),
-            ),
-            st.builds(RandomRetriever, st.just(corpus), seed=st.integers(0, 2**70)),
-        )
-    )
+    retriever = data.draw(retrievers(corpus))
     stages = data.draw(st.lists(filters, max_size=3))
     if not retriever.scored:
         stages = [s for s in stages if isinstance(s, RankFilter | CrossEncoderDenoiser)]
@@ -143,11 +170,38 @@ def test_any_strategy_comes_back_from_its_string(data: st.DataObject, context: A
     again = build(text, context, {})
     assert again == strategy
     assert str(again) == text
-    first, rest = parse(text)
-    assert first.arguments == {"top_k": retriever.top_k, **first.arguments}
+    parsed = parse(text)
+    parts = retriever.retrievers if isinstance(retriever, HybridRetriever) else [retriever]
+    assert [call.arguments["top_k"] for call in parsed.retrievers] == [p.top_k for p in parts]
     kinds = [*strategy.filters, *strategy.vetoes]
-    assert [call.name for call in rest][: len(kinds)] == [stage.name for stage in kinds]
-    assert [dict(call.arguments) for call in rest][: len(kinds)] == [s.parameters() for s in kinds]
+    rest = parsed.stages[: len(kinds)]
+    assert [call.name for call in rest] == [stage.name for stage in kinds]
+    assert [dict(call.arguments) for call in rest] == [stage.parameters() for stage in kinds]
+
+
+def test_joined_retrievers(context: dict[str, Any]) -> None:
+    text = "bm25@7,dense@3(model='m'),dense@4(model='n')"
+    fusion = "fusion(by='weighted', weights=[2.0, 1.0, 0.0], top_k=9)"
+    strategy = made(f"{text}+{fusion}+margin(margin=0.1)", context)
+    assert str(strategy) == f"{text}+{fusion}+margin(margin=0.1)"
+    joined = strategy.retriever
+    assert isinstance(joined, HybridRetriever)
+    assert [part.top_k for part in joined.retrievers] == [7, 3, 4]
+    assert joined.source_names == ("bm25", "dense", "dense-2")
+    assert made(f"{text}+margin", context).retriever.top_k == 14
+    given = made("bm25,dense", context, method="lucene", rrf_k=5, model="m")
+    assert str(given) == "bm25@100,dense@100(model='m')+fusion(rrf_k=5.0)"
+    for options, said in (
+        ({"top_k": 3}, "'top_k' is a parameter of several stages, 'bm25' and 'dense' and"),
+        ({"weights": [1]}, "expected 2 numbers, one for each retriever"),
+        ({"k": 1}, "no stage of this strategy has a parameter 'k'"),
+    ):
+        with pytest.raises(ParameterError, match=said):
+            made("bm25,dense", context, **options)
+    with pytest.raises(ParameterError, match="fusion has no parameter 'k'"):
+        made("bm25,dense+fusion(k=1)", context)
+    with pytest.raises(StrategyError, match="adds up scores, and 'random' gives none"):
+        made("bm25,random+fusion(by='weighted')", context)
 
 
 def test_a_run_with_awkward_signs_in_its_name(context: dict[str, Any], tmp_path: Path) -> None:
@@ -159,7 +213,7 @@ def test_a_run_with_awkward_signs_in_its_name(context: dict[str, Any], tmp_path:
 
 REFUSED = [
     ("", "the strategy is ''; expected a string"),
-    ("  ", "Presets: bm25, random"),
+    ("  ", "Presets: bm25, dense, hybrid"),
     ("bm26", "unknown stage 'bm26'. Did you mean 'bm25'?"),
     ("BM25", "unknown stage 'BM25'. Did you mean 'bm25'?"),
     ("bm25+denoise", "unknown stage 'denoise'. Did you mean 'denoised'?"),
@@ -185,7 +239,10 @@ REFUSED = [
     ("bm25(k1=" + "-" * 100_000 + "1)", "cannot be read"),
     ("bm25(k1=" + "(" * 10_000 + "1" + ")" * 10_000 + ")", "cannot be read"),
     ("bm25(stopwords={[]: 1})", "cannot be read"),
-    ("bm25,random", "joins several retrievers"),
+    ("bm25+fusion", "'fusion' joins several retrievers and stands right after them"),
+    ("bm25,dense+margin+fusion", "stands right after them"),
+    ("bm25,dense+fusion+fusion", "stands right after them"),
+    ("fusion", "unknown stage 'fusion'"),
     ("bm25,margin", "unknown stage 'margin'"),
     ("bm25+top+random", "2 samplers: top, random; expected at most one"),
     ("random+margin", "margin compares scores, and the retriever 'random' gives none"),

@@ -3,7 +3,15 @@
 from hf_hardneg.retrievers.base import Retriever
 from hf_hardneg.retrievers.bm25 import BM25Retriever
 from hf_hardneg.retrievers.dense import DenseRetriever
+from hf_hardneg.retrievers.hybrid import HybridRetriever
 from hf_hardneg.retrievers.random import RandomRetriever
 from hf_hardneg.retrievers.run import RunRetriever
 
-__all__ = ["BM25Retriever", "DenseRetriever", "RandomRetriever", "Retriever", "RunRetriever"]
+__all__ = [
+    "BM25Retriever",
+    "DenseRetriever",
+    "HybridRetriever",
+    "RandomRetriever",
+    "Retriever",
+    "RunRetriever",
+]

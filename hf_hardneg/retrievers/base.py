@@ -38,6 +38,15 @@ class Retriever(Stage, ABC):
     corpus: Corpus
     top_k: int
 
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of the retrievers that work here: of this one alone, unless it joins several."""
+        return (self.name,)
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """Return what identifies the models, by the name of the retriever; empty without any."""
+        return {}
+
     @abstractmethod
     def search(self, queries: Queries) -> Hits:
         """Return rows (int64) and scores (float32) of shape (batch, top_k), best first.
@@ -72,5 +81,5 @@ class Retriever(Stage, ABC):
             sources=np.where(filled, np.int8(0), np.int8(-1)).astype(np.int8),
             document_keys=self.corpus.document_keys[np.maximum(rows, 0)],
             positive_scores=self.positive_scores(queries, hits),
-            source_names=(self.name,),
+            source_names=self.source_names,
         )

@@ -150,9 +150,9 @@ class DenseRetriever(Retriever):
         """Return the hash of all that decides the vectors."""
         return self._encoder.fingerprint()
 
-    def weights(self) -> dict[str, str]:
+    def models(self) -> dict[str, dict[str, str]]:
         """Return the model's name and the hash of what decides its vectors."""
-        return {"model": self._encoder.name, "weights": self.fingerprint()}
+        return {self.name: {"model": self._encoder.name, "weights": self.fingerprint()}}
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters; a model that is no text stands there by its name."""
