@@ -14,6 +14,7 @@ from hf_hardneg.retrievers import (
     HybridRetriever,
     RandomRetriever,
     RunRetriever,
+    SparseRetriever,
 )
 from hf_hardneg.samplers import RandomSampler, TopSampler
 
@@ -33,6 +34,7 @@ __all__ = [
     "Report",
     "RunRetriever",
     "ScoreFilter",
+    "SparseRetriever",
     "TopSampler",
 ]
 

@@ -126,7 +126,8 @@ class SentenceEncoder:
         batch_size: texts in a forward pass; no influence on the recipe.
 
     Raises:
-        ModelError: no such model, or one without a prompt that was asked for.
+        ParameterError: a setting that a loaded model has already.
+        ModelError: no such model, or one whose length cannot be set.
     """
 
     def __init__(
@@ -140,8 +141,20 @@ class SentenceEncoder:
         """Keep the parameters; the model is loaded when it is first used."""
         self._model, self._settings = model, settings
         self._device, self._batch_size = device, batch_size
+        if not isinstance(model, str | Path):
+            self._refuse_loading_options()
         self._loaded: SentenceTransformer | None = None
         self._fingerprint: str | None = None
+
+    def _refuse_loading_options(self) -> None:
+        """Refuse what a loaded model has already, or what would change the caller's model."""
+        own, plain = self._settings, EncoderSettings()
+        for name in ("revision", "dtype", "max_length", "backend"):
+            if getattr(own, name) != getattr(plain, name):
+                raise ParameterError(
+                    f"dense: {name}={getattr(own, name)!r} is given with a loaded model, which has "
+                    "its own. Set it where the model is loaded, or give the model's name or path."
+                )
 
     @property
     def name(self) -> str:
@@ -217,8 +230,17 @@ class SentenceEncoder:
         if self._loaded is None:
             self._loaded = self._load()
             if self._settings.max_length is not None:
-                self._loaded.max_seq_length = self._settings.max_length
+                self._limit(self._loaded, self._settings.max_length)
         return self._loaded
+
+    def _limit(self, model: SentenceTransformer, tokens: int) -> None:
+        try:
+            model.max_seq_length = tokens
+        except AttributeError as error:
+            raise ModelError(
+                f"the model {self.name!r} has no maximum length that could be set, as is usual for "
+                "static embeddings. Leave max_length out."
+            ) from error
 
     def _load(self) -> SentenceTransformer:
         if isinstance(self._model, LoadedModel):

@@ -51,6 +51,7 @@ class Run:
             "corpus": retriever.corpus.fingerprint,
             "sources": list(retriever.source_names),
             "strategy": str(Strategy(retriever, (), (), TopSampler())),
+            "notes": list(retriever.notes()),
         }
         return describe(pool, note)
 
@@ -81,6 +82,7 @@ class Run:
 
     def _decide(self, plan: Plan, before: list[Step], rows: Dataset) -> Dataset:
         """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""
+        notes = plan.strategy.retriever.notes() if before else description_of(rows).get("notes", ())
         sources = description_of(rows).get("sources", plan.strategy.retriever.source_names)
         steps = [*before, *plan.decide_steps(rows.features, tuple(sources))]
         decided, mined = self._map(rows, steps)
@@ -93,6 +95,7 @@ class Run:
             needed=plan.needed,
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             corpus=corpus_note(plan.reader.corpus),
+            notes=tuple(notes),
         )
         mark = totals_of(mined).mark if TRACE in mined.features else None
         return describe(mined, {"kind": "mined", "mark": mark, "report": report.to_dict()})

@@ -37,6 +37,7 @@ from hf_hardneg.retrievers import (
     RandomRetriever,
     Retriever,
     RunRetriever,
+    SparseRetriever,
 )
 from hf_hardneg.samplers import RandomSampler, Sampler, TopSampler
 from hf_hardneg.stage import Stage
@@ -53,7 +54,14 @@ __all__ = [
 ]
 
 RETRIEVERS: dict[str, type[Retriever]] = {
-    stage.name: stage for stage in (BM25Retriever, DenseRetriever, RandomRetriever, RunRetriever)
+    stage.name: stage
+    for stage in (
+        BM25Retriever,
+        DenseRetriever,
+        SparseRetriever,
+        RandomRetriever,
+        RunRetriever,
+    )
 }
 FILTERS: dict[str, type[Filter] | type[Veto]] = {
     stage.name: stage for stage in (RankFilter, ScoreFilter, MarginFilter, CrossEncoderDenoiser)
@@ -75,6 +83,8 @@ PRESETS: dict[str, Preset] = {
                    "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
     "dense": Preset("dense", "the best documents by an embedding model",
                     "Xiong et al., ANCE, ICLR 2021, section 4"),
+    "sparse": Preset("sparse", "the best documents by a learned sparse model",
+                     "Formal et al., From distillation to hard negative sampling, SIGIR 2022"),
     "hybrid": Preset("bm25,dense", "the union of both, ranked by reciprocal rank fusion",
                      "Cormack et al., Reciprocal rank fusion, SIGIR 2009"),
     "nv-retriever": Preset("dense+margin(relative=0.05)", "an embedding model, 5% below the "

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
-from tiny_models import save_bi_encoder
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tiny_models import save_bi_encoder, tiny_tokenizer
 
 from hf_hardneg.encoders import (
     AbsentEncoder,
@@ -111,6 +112,25 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         SentenceEncoder(str(tmp_path / "none")).encode(["a"], "query")
     with pytest.raises(ModelError, match="neither a folder here nor to be had from the Hub"):
         SentenceEncoder("nobody/nothing").fingerprint()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"revision": "main"}, {"dtype": "auto"}, {"max_length": 9}, {"backend": "onnx"}]
+)
+def test_a_loaded_model_has_its_own_settings(model: str, settings: dict[str, Any]) -> None:
+    loaded = SentenceTransformer(model, device="cpu")
+    with pytest.raises(ParameterError, match=f"{next(iter(settings))}=.* with a loaded model"):
+        SentenceEncoder(loaded, EncoderSettings(**settings))
+    assert loaded.max_seq_length == 64
+
+
+def test_a_static_model_has_no_length(tmp_path: Path) -> None:
+    static = StaticEmbedding(tiny_tokenizer(), embedding_dim=8)
+    SentenceTransformer(modules=[static], device="cpu").save(str(tmp_path))
+    assert encoded(SentenceEncoder(str(tmp_path))).shape == (4, 8)
+    assert SentenceEncoder(str(tmp_path)).too_long(TEXTS) == 0
+    with pytest.raises(ModelError, match="no maximum length that could be set"):
+        encoded(SentenceEncoder(str(tmp_path), EncoderSettings(max_length=4)))
 
 
 # -- functions -------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ PUBLIC = [
     "Report",
     "RunRetriever",
     "ScoreFilter",
+    "SparseRetriever",
     "TopSampler",
 ]
 

@@ -213,7 +213,7 @@ def test_a_run_with_awkward_signs_in_its_name(context: dict[str, Any], tmp_path:
 
 REFUSED = [
     ("", "the strategy is ''; expected a string"),
-    ("  ", "Presets: bm25, dense, hybrid"),
+    ("  ", "Presets: bm25, dense, sparse"),
     ("bm26", "unknown stage 'bm26'. Did you mean 'bm25'?"),
     ("BM25", "unknown stage 'BM25'. Did you mean 'bm25'?"),
     ("bm25+denoise", "unknown stage 'denoise'. Did you mean 'denoised'?"),

@@ -42,6 +42,11 @@ def _tokenizer() -> tuple[PreTrainedTokenizerFast, dict[str, int]]:
     return tokenizer, vocabulary
 
 
+def tiny_tokenizer() -> Tokenizer:
+    """The tokenizer of all models here, as the library tokenizers has it."""
+    return _tokenizer()[0].backend_tokenizer
+
+
 def save_bi_encoder(
     folder: Path,
     *,

@@ -6,6 +6,7 @@ from hf_hardneg.retrievers.dense import DenseRetriever
 from hf_hardneg.retrievers.hybrid import HybridRetriever
 from hf_hardneg.retrievers.random import RandomRetriever
 from hf_hardneg.retrievers.run import RunRetriever
+from hf_hardneg.retrievers.sparse import SparseRetriever
 
 __all__ = [
     "BM25Retriever",
@@ -14,4 +15,5 @@ __all__ = [
     "RandomRetriever",
     "Retriever",
     "RunRetriever",
+    "SparseRetriever",
 ]

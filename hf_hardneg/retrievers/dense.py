@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_hardneg.approximate import SAMPLE, ApproximateIndex, automatic_index
 from hf_hardneg.cache import cache_root
 from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, one_of, whole_number
@@ -23,6 +24,7 @@ from hf_hardneg.encoders import (
     encode_checked,
 )
 from hf_hardneg.errors import ModelError, ParameterError, listing
+from hf_hardneg.hashing import exact_keys
 from hf_hardneg.retrievers.base import Hits, Retriever
 from hf_hardneg.vector_search import exact_search, pair_similarity
 from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors
@@ -42,7 +44,7 @@ SETTINGS = (
 
 
 class DenseRetriever(Retriever):
-    """Candidates by the similarity of vectors, exact, in bounded memory.
+    """Candidates by the similarity of vectors, in bounded memory.
 
     Each distinct text is encoded once. The vectors lie in the cache under the model's weights,
     the settings that change them, and the corpus, in shards that are written as they are made.
@@ -70,6 +72,10 @@ class DenseRetriever(Retriever):
             the model declares.
         storage: of the documents' vectors: ``float32``, ``float16`` (half the space) or ``int8``
             (a quarter). Scores are of the stored vectors.
+        index: ``exact``; ``auto``, which is exact below half a million distinct texts and
+            approximate above; or a faiss factory string such as ``IVF4096,SQ8`` or ``HNSW32``.
+            An approximate index proposes candidates and their scores stay exact; the share of
+            the true neighbours that it finds is measured and stands in the report.
         backend: ``torch``, ``onnx`` or ``openvino``, as in sentence-transformers.
         batch_size: texts in a forward pass.
         device: where the model runs; default: sentence-transformers' choice.
@@ -100,6 +106,7 @@ class DenseRetriever(Retriever):
         truncate_dim: int | None = None,
         similarity: str | None = None,
         storage: str = "float32",
+        index: str = "exact",
         backend: str = "torch",
         batch_size: int = 32,
         device: str | None = None,
@@ -118,12 +125,19 @@ class DenseRetriever(Retriever):
         )
         self.similarity, self.backend = similarity, backend
         self.storage = one_of(self.name, "storage", storage, STORAGES)
+        self.index = index
+        if not isinstance(index, str) or not index.strip():
+            raise ParameterError(
+                f"dense: index={index!r}; expected 'exact', 'auto' or a faiss factory string."
+            )
         self.batch_size = whole_number(self.name, "batch_size", batch_size, 1)
         self.memory_gb = at_least(self.name, "memory_gb", memory_gb, 0.01)
         self.cache_dir = cache_dir
         self._encoder = self._made()
         self._documents: DocumentVectors | None = None
         self._texts: dict[str, TextVectors] = {}
+        self._approximate: ApproximateIndex | None = None
+        self._recall: float | None = None
 
     # -- the model ---------------------------------------------------------------------------
 
@@ -187,12 +201,31 @@ class DenseRetriever(Retriever):
         """Encode the documents that are not in the cache."""
         if isinstance(self._encoder, SentenceEncoder) and not self._encoder.unchanged():
             self._encoder, self._documents, self._texts = self._made(), None, {}
+            self._approximate = None
         documents = self._vectors()
         documents.build(self._encode("document"), similarity=lambda: self._encoder.similarity)
+        self._open_index(documents)
 
     def prepare_queries(self, texts: Sequence[str]) -> None:
         """Encode the queries that are not in the cache, in an order that the rows do not decide."""
         self._kept("query").add(texts, self._encode("query"))
+        index = self._open_index(self._vectors())
+        if index is not None:
+            keys = exact_keys(texts)
+            sample = [texts[place] for place in np.argsort(keys)[:SAMPLE]]
+            vectors = self._kept("query").of(sample, self._encode("query"))
+            self._recall = index.measure(vectors, self.top_k)
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what a reader of the results should know of the search."""
+        index = self._open_index(self._ready())
+        if index is None:
+            return ()
+        known = "not measured" if self._recall is None else f"{self._recall:.3f}"
+        return (
+            f"{self.name}: {index.note()}; of the true {self.top_k} nearest of a sample of the "
+            f"queries: {known}",
+        )
 
     def _vectors(self) -> DocumentVectors:
         if self._documents is None:
@@ -200,6 +233,22 @@ class DenseRetriever(Retriever):
                 self._home(), self.corpus, self.fingerprint(), self.storage
             )
         return self._documents
+
+    def _block(self, documents: DocumentVectors) -> int:
+        """Return how many vectors may be in memory at a time."""
+        size = self.memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * documents.dimension)
+        return max(int(size), 1)
+
+    def _open_index(self, documents: DocumentVectors) -> ApproximateIndex | None:
+        """Return the approximate index, ``None`` where the search is exact."""
+        factory = automatic_index(len(documents)) if self.index == "auto" else self.index
+        if factory in (None, "exact"):
+            return None
+        if self._approximate is None:
+            self._approximate = ApproximateIndex(
+                documents, str(factory), self._block(documents), usable_threads()
+            )
+        return self._approximate
 
     def _kept(self, role: str) -> TextVectors:
         if role not in self._texts:
@@ -226,10 +275,12 @@ class DenseRetriever(Retriever):
         vectors = self._kept("query").of(queries.texts, self._encode("query"))
         self._check_dimension(vectors, documents)
         faiss.omp_set_num_threads(usable_threads())
-        size = int(self.memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * documents.dimension))
-        numbers, scores = exact_search(
-            vectors, documents.blocks(max(size, 1)), self.top_k, documents.similarity
-        )
+        index = self._open_index(documents)
+        if index is not None:
+            numbers, scores = index.search(vectors, self.top_k)
+        else:
+            blocks = documents.blocks(self._block(documents))
+            numbers, scores = exact_search(vectors, blocks, self.top_k, documents.similarity)
         return self._as_rows(documents, numbers, scores)
 
     def _check_dimension(self, vectors: NDArray[np.float32], documents: DocumentVectors) -> None:

@@ -167,6 +167,10 @@ class HybridRetriever(Retriever):
         for part in self.retrievers:
             part.prepare_queries(texts)
 
+    def notes(self) -> tuple[str, ...]:
+        """Return the notes of all parts."""
+        return tuple(note for part in self.retrievers for note in part.notes())
+
     # -- fusion ------------------------------------------------------------------------------
 
     def search(self, queries: Queries) -> Hits:
@@ -218,7 +222,8 @@ class HybridRetriever(Retriever):
             scores = found.positive_scores.astype(np.float64)
             scaled = np.nan_to_num(_scaled(scores, low, high), nan=0.0)
             # As a candidate it would get nothing from a list that it is not in, nor tops.
-            inside = same.any(axis=1) | ((scores > low) & found.filled.any(axis=1)[owner])
+            any_listed = np.asarray(found.filled.any(axis=1))
+            inside = same.any(axis=1) | ((scores > low) & any_listed[owner])
             return np.where(inside, scaled, 0.0)
         rank = np.where(same, found.ranks[owner], 0).max(axis=1, initial=0)
         return np.where(rank > 0, 1.0 / (self.rrf_k + np.maximum(rank, 1)), 0.0)

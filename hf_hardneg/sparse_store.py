@@ -1,0 +1,287 @@
+"""Sparse vectors on disk, in shards that are written as they are made: a kill loses one shard.
+
+Documents have a folder for each (encoder, corpus). Each distinct text is encoded once, and each
+shard is an inverted index of a fixed range of them, from a dimension to the texts that have it:
+the index is complete when all shards are. Queries have a folder for each encoder, in which a text
+is found by its content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets.utils import tqdm
+from numpy.typing import NDArray
+
+from hf_hardneg.arrow import save_array
+from hf_hardneg.cache import DONE, content_hash, published_folder
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.hashing import exact_keys
+from hf_hardneg.positives import ragged_indices
+from hf_hardneg.sparse_vectors import SparseVectors
+from hf_hardneg.vectors import distinct_texts
+
+__all__ = ["Shard", "SparseDocuments", "SparseTexts"]
+
+SHARD = 4096
+"""Texts in a shard; at most 65536, because a text's place in it takes two bytes."""
+OPEN_SHARDS = 64
+LAYOUT = 1
+
+Encode = Callable[[list[str]], SparseVectors]
+
+
+def _save(folder: Path, **arrays: NDArray[Any]) -> None:
+    for name, values in arrays.items():
+        save_array(folder / f"{name}.npy", values)
+
+
+def _array(folder: Path, name: str) -> NDArray[Any]:
+    """Open an array without reading it."""
+    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """An inverted index of a range of texts, memory-mapped.
+
+    Attributes:
+        starts: where the postings of each dimension begin, shape (dimension + 1,).
+        places: which text of the shard each posting is of, uint16, rising within a dimension.
+        weights: its weight in that dimension, float32.
+        first: number of the shard's first text.
+        texts: number of texts.
+    """
+
+    starts: NDArray[np.int64]
+    places: NDArray[np.uint16]
+    weights: NDArray[np.float32]
+    first: int
+    texts: int
+
+    @staticmethod
+    def write(folder: Path, vectors: SparseVectors) -> None:
+        """Turn vectors round and write them."""
+        order = np.argsort(vectors.dims, kind="stable")
+        counts = np.bincount(vectors.dims, minlength=vectors.dimension)
+        _save(
+            folder,
+            starts=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
+            places=vectors.lines[order].astype(np.uint16),
+            weights=vectors.weights[order],
+        )
+
+
+class SparseDocuments:
+    """The sparse vectors of a corpus, one for each distinct text, in the order of the corpus.
+
+    Args:
+        home: the folder of all sparse vectors.
+        corpus: the documents.
+        key: what decides the vectors beside the texts: the encoder's fingerprint.
+
+    Attributes:
+        per_shard: texts in a shard.
+    """
+
+    per_shard: ClassVar[int] = SHARD
+
+    def __init__(self, home: Path, corpus: Corpus, key: str) -> None:
+        """Open what is there; nothing is encoded before :meth:`build`."""
+        self.corpus = corpus
+        self.folder = home / content_hash(LAYOUT, key, corpus.fingerprint, self.per_shard)
+        self._opened: dict[int, Shard] = {}
+        self._complete = False
+
+    @cached_property
+    def _distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First row of each distinct text, and which distinct text each document has."""
+
+        def build(folder: Path) -> None:
+            first, number = distinct_texts(self.corpus)
+            _save(folder, first=first, number=number)
+
+        folder = published_folder(self.folder / "distinct", build)
+        return _array(folder, "first"), _array(folder, "number")
+
+    def __len__(self) -> int:
+        """Return the number of distinct texts."""
+        return len(self._distinct[0])
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-len(self) // self.per_shard)
+
+    @property
+    def dimension(self) -> int:
+        """Number of dimensions."""
+        return len(self.shard(0).starts) - 1
+
+    def _place(self, shard: int) -> Path:
+        return self.folder / f"shard-{shard:06d}"
+
+    def missing(self) -> list[int]:
+        """Return the shards that are not written yet."""
+        if self._complete:
+            return []
+        places = [(shard, self._place(shard)) for shard in range(self.shards)]
+        absent = [shard for shard, place in places if not (place / DONE).exists()]
+        self._complete = not absent
+        return absent
+
+    def build(self, encode: Encode) -> int:
+        """Encode what is missing; return how many texts that were.
+
+        Raises:
+            OutputError: the disk is full, or the folder cannot be written.
+        """
+        own, encoded = self.missing(), 0
+        total = len(own) * self.per_shard
+        with tqdm(
+            total=total, desc="Encoding documents", unit=" texts", disable=not own or None
+        ) as bar:
+            for shard in own:
+                rows = self._distinct[0][shard * self.per_shard : (shard + 1) * self.per_shard]
+
+                def write(folder: Path, rows: NDArray[np.int64] = rows) -> None:
+                    nonlocal encoded
+                    Shard.write(folder, encode(self.corpus.texts(rows)))
+                    encoded += len(rows)
+
+                published_folder(self._place(shard), write)
+                bar.update(len(rows))
+        return encoded
+
+    def shard(self, number: int) -> Shard:
+        """Return a shard, memory-mapped; the first ones stay open."""
+        if number in self._opened:
+            return self._opened[number]
+        folder, first = self._place(number), number * self.per_shard
+        opened = Shard(
+            starts=_array(folder, "starts"),
+            places=_array(folder, "places"),
+            weights=_array(folder, "weights"),
+            first=first,
+            texts=min(self.per_shard, len(self) - first),
+        )
+        if number < OPEN_SHARDS:  # each open file counts against a limit of the process
+            self._opened[number] = opened
+        return opened
+
+    def numbers_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which distinct text each document has."""
+        return np.asarray(self._distinct[1][rows])
+
+    @cached_property
+    def _members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (offsets, rows): the documents of each distinct text, rising."""
+        number = self._distinct[1]
+        counts = np.bincount(number, minlength=len(self))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        return offsets, np.argsort(number, kind="stable")
+
+    def rows_of(
+        self, numbers: NDArray[np.int64], most: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return documents of distinct texts, the lower rows, as (how many of each, their rows).
+
+        Args:
+            numbers: the distinct texts.
+            most: how many documents of each are wanted.
+        """
+        if len(self) == len(self.corpus):
+            counts = np.minimum(most, 1)
+            return counts, numbers[counts > 0]
+        offsets, rows = self._members
+        counts = np.minimum(most, offsets[numbers + 1] - offsets[numbers])
+        return counts, rows[ragged_indices(offsets[numbers], counts)[1]]
+
+    def copies(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many documents have each distinct text."""
+        if len(self) == len(self.corpus):
+            return np.ones(len(numbers), np.int64)
+        return np.diff(self._members[0])[numbers]
+
+
+class SparseTexts:
+    """Sparse vectors of texts that come as they come, each encoded once and found by its content.
+
+    Args:
+        folder: of one encoder and role.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the keys that are there."""
+        self._folder = folder
+        self._read()
+
+    def _read(self) -> None:
+        """Look at parts that this or another process has written since."""
+        self._parts = sorted(mark.parent for mark in self._folder.glob(f"*/{DONE}"))
+        keys = [_array(part, "keys") for part in self._parts]
+        flat = np.concatenate([np.zeros(0, np.uint64), *keys])
+        owner = np.repeat(np.arange(len(keys)), [len(part) for part in keys])
+        row = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(part)) for part in keys)])
+        self._keys, first = np.unique(flat, return_index=True)
+        self._owner, self._row = owner[first], row[first]
+
+    def _places(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the place of each key among the sorted keys, -1 where it is not there."""
+        if not len(self._keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[place] == keys, place, -1)
+
+    def add(self, texts: Sequence[str], encode: Encode) -> int:
+        """Encode and keep the texts that are not there; return how many that were.
+
+        They are sorted by content first, so the vectors do not depend on the order of the rows.
+
+        Raises:
+            OutputError: the disk is full, or the folder cannot be written.
+        """
+        keys, first = np.unique(exact_keys(texts), return_index=True)
+        if (self._places(keys) < 0).any():
+            self._read()
+        fresh = np.flatnonzero(self._places(keys) < 0)
+        hidden = len(fresh) <= SHARD or None
+        with tqdm(total=len(fresh), desc="Encoding texts", unit=" texts", disable=hidden) as bar:
+            for start in range(0, len(fresh), SHARD):
+                own = fresh[start : start + SHARD]
+
+                def write(folder: Path, own: NDArray[np.int64] = own) -> None:
+                    vectors = encode([texts[place] for place in first[own]])
+                    _save(
+                        folder, keys=keys[own], starts=vectors.starts, dims=vectors.dims,
+                        weights=vectors.weights, dimension=np.array([vectors.dimension]),
+                    )  # fmt: skip
+
+                published_folder(self._folder / content_hash(keys[own].tolist()), write)
+                bar.update(len(own))
+        if len(fresh):
+            self._read()
+        return len(fresh)
+
+    def of(self, texts: Sequence[str], encode: Encode) -> SparseVectors:
+        """Return the vectors of texts, at least one; what is missing is encoded."""
+        self.add(texts, encode)
+        places = self._places(exact_keys(texts))
+        owner, rows = self._owner[places], self._row[places]
+        order = np.argsort(owner, kind="stable")
+        found = []
+        for part in np.unique(owner):
+            folder = self._parts[part]
+            stored = SparseVectors(
+                starts=_array(folder, "starts"),
+                dims=_array(folder, "dims"),
+                weights=_array(folder, "weights"),
+                dimension=int(_array(folder, "dimension")[0]),
+            )
+            found.append(stored.take(rows[order[owner[order] == part]]))
+        return SparseVectors.joined(found).take(np.argsort(order))
