@@ -269,6 +269,7 @@ def mine(
 ) -> None:
     """Mine hard negatives for every query."""
     with _clear_errors(display, RESUMABLE):
+        from hf_hardneg.distributed import world
         from hf_hardneg.jobs import MineJob, dry_run_report, run_mine
 
         job = MineJob(
@@ -294,6 +295,8 @@ def mine(
             overwrite=overwrite,
         )
         report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job)
+        if not world().main:
+            return
         if display is Display.json:
             sys.stdout.write(report.to_json() + "\n")
             return

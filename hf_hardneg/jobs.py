@@ -13,6 +13,7 @@ from datasets import Dataset
 
 from hf_hardneg.cache import cache_root
 from hf_hardneg.columns import QueryColumns
+from hf_hardneg.distributed import world
 from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.formats.writers import WRITERS, Written
@@ -167,6 +168,10 @@ def run_mine(job: MineJob) -> Report:
         note = f"{left_out:,} rows have no place in the format {job.output_format}: not written."
         return _with_notes(report, [note])
 
+    everyone = world()
+    if not everyone.main:  # one writes, the others wait for it
+        everyone.wait()
+        return report
     written = write_mined(
         mined,
         output,
@@ -177,6 +182,7 @@ def run_mine(job: MineJob) -> Report:
         columns=job.columns,
         sidecars=lambda written: report_sidecars(final_report(written).to_json(), recipe),
     )
+    everyone.wait()
     return final_report(written)
 
 

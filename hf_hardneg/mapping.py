@@ -14,6 +14,7 @@ from datasets import Dataset, Features, concatenate_datasets
 from datasets.fingerprint import Hasher
 
 from hf_hardneg.cache import content_hash, explain_os_error
+from hf_hardneg.distributed import world
 from hf_hardneg.errors import HardNegError
 
 __all__ = ["BatchStage", "Step", "map_steps"]
@@ -88,18 +89,25 @@ def map_steps(
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
+    everyone = world()
     size = (part_rows or PART_ROWS) * max(num_proc or 1, 1)
-    kept = _places(rows, steps, home, size, resume=resume)
-    starts = range(0, max(len(rows), 1), size)
-    table = rows.with_format("arrow")
+    if everyone.size > 1:  # so that each process has a part
+        size = max(min(size, -(-len(rows) // everyone.size)), 1)
+    if everyone.main:
+        _sweep(rows, steps, home, size, resume=resume)
+    everyone.wait()
+    kept = _places(rows, steps, home, size)
+    numbers = range(-(-max(len(rows), 1) // size))
     parts: list[list[Dataset]] = [[] for _ in steps]
     try:
-        for number, start in enumerate(starts):
-            part = table.select(range(start, min(start + size, len(rows))))
-            count = f" {number + 1}/{len(starts)}" if len(starts) > 1 else ""
-            for place, step in enumerate(steps):
-                part = _map_part(part, step, kept[place], number, count, num_proc)
-                if step.wanted:
+        if everyone.size > 1:  # each makes its own parts, and then finds all of them made
+            for number in filter(everyone.mine, numbers):
+                _map_chain(rows, steps, kept, number, len(numbers), size, num_proc)
+            everyone.wait()
+        for number in numbers:
+            made = _map_chain(rows, steps, kept, number, len(numbers), size, num_proc)
+            for place, part in enumerate(made):
+                if part is not None:
                     parts[place].append(part)
         for entry in kept:
             (entry.folder / DONE).touch()
@@ -131,23 +139,46 @@ def _writing_error(error: BaseException) -> OSError | None:
     return None
 
 
-def _places(
-    rows: Dataset, steps: Sequence[Step], home: Path, size: int, *, resume: bool
-) -> list[_Kept]:
-    """Return where each step keeps its parts; unfinished ones go unless they are to be used."""
+def _places(rows: Dataset, steps: Sequence[Step], home: Path, size: int) -> list[_Kept]:
+    """Return where each step keeps its parts."""
     key = str(rows._fingerprint)
     places = []
     for step in steps:
         key = content_hash(MAPPING_VERSION, key, Hasher.hash(step.stage))
         folder = home / f"{key}-{size}"
-        if folder.exists() and not (folder / DONE).exists() and not resume:
-            shutil.rmtree(folder, ignore_errors=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, folder) from error
         places.append(_Kept(key, folder))
     return places
+
+
+def _sweep(rows: Dataset, steps: Sequence[Step], home: Path, size: int, *, resume: bool) -> None:
+    """Remove the parts of unfinished runs, unless they are to be used."""
+    for kept in [] if resume else _places(rows, steps, home, size):
+        if not (kept.folder / DONE).exists():
+            shutil.rmtree(kept.folder, ignore_errors=True)
+
+
+def _map_chain(
+    rows: Dataset,
+    steps: Sequence[Step],
+    kept: Sequence[_Kept],
+    number: int,
+    parts: int,
+    size: int,
+    num_proc: int | None,
+) -> list[Dataset | None]:
+    """Return what each step makes of one part of the rows, ``None`` for what is not wanted."""
+    start = number * size
+    part = rows.with_format("arrow").select(range(start, min(start + size, len(rows))))
+    count = f" {number + 1}/{parts}" if parts > 1 else ""
+    made: list[Dataset | None] = []
+    for place, step in enumerate(steps):
+        part = _map_part(part, step, kept[place], number, count, num_proc)
+        made.append(part if step.wanted else None)
+    return made
 
 
 def _map_part(

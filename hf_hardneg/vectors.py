@@ -273,9 +273,9 @@ class TextVectors:
         """Read the keys that are there."""
         self._folder = folder
         self._names: list[str] = []
-        self._read()
+        self.refresh()
 
-    def _read(self) -> None:
+    def refresh(self) -> None:
         """Look at shards that this or another process has written since."""
         names = sorted(path.name.split(".")[0] for path in self._folder.glob("*.keys.npy"))
         if names == self._names and names:
@@ -296,33 +296,50 @@ class TextVectors:
         place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         return np.where(self._keys[place] == keys, place, -1)
 
-    def add(self, texts: Sequence[str], encode: Encode, title: str = "Encoding queries") -> int:
-        """Encode and keep the texts that are not there; return how many that were.
+    def missing(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return the distinct texts that are not there, in the shards that they will make.
 
         They are sorted by content first, so the vectors do not depend on the order of the rows.
+        """
+        keys = exact_keys(texts)
+        if (self._places(keys) < 0).any():
+            self.refresh()
+        keys, first = np.unique(keys, return_index=True)
+        fresh = first[self._places(keys) < 0]
+        return [
+            [texts[place] for place in fresh[start : start + SHARD]]
+            for start in range(0, len(fresh), SHARD)
+        ]
+
+    def add(self, texts: Sequence[str], encode: Encode) -> None:
+        """Encode and keep the texts that are not there.
 
         Raises:
             OutputError: the disk is full, or the folder cannot be written.
         """
-        keys = exact_keys(texts)
-        if (self._places(keys) < 0).any():
-            self._read()
-        keys, first = np.unique(keys, return_index=True)
-        fresh = np.flatnonzero(self._places(keys) < 0)
-        if not len(fresh):
-            return 0
-        shown = len(fresh) > SHARD
-        with tqdm(total=len(fresh), desc=title, unit=" texts", disable=not shown or None) as bar:
-            for start in range(0, len(fresh), SHARD):
-                own = fresh[start : start + SHARD]
-                name = content_hash(keys[own].tolist())
-                vectors = encode([texts[place] for place in first[own]])
-                _write_whole(self._folder / f"{name}.vectors.npy", vectors)
+        shards = self.missing(texts)
+        if shards:
+            self.keep(shards, encode)
+
+    def keep(self, shards: Sequence[list[str]], encode: Encode) -> None:
+        """Encode and keep shards of :meth:`missing`.
+
+        Raises:
+            OutputError: the disk is full, or the folder cannot be written.
+        """
+        number = sum(map(len, shards))
+        shown = len(shards) > 1
+        with tqdm(
+            total=number, desc="Encoding queries", unit=" texts", disable=not shown or None
+        ) as bar:
+            for texts in shards:
+                keys = exact_keys(texts)
+                name = content_hash(keys.tolist())
+                _write_whole(self._folder / f"{name}.vectors.npy", encode(texts))
                 # The keys come last: a shard without them does not exist.
-                _write_whole(self._folder / f"{name}.keys.npy", keys[own])
-                bar.update(len(own))
-        self._read()
-        return len(fresh)
+                _write_whole(self._folder / f"{name}.keys.npy", keys)
+                bar.update(len(texts))
+        self.refresh()
 
     def of(self, texts: Sequence[str], encode: Encode) -> NDArray[np.float32]:
         """Return the vectors of texts, shape (texts, dimension); what is missing is encoded."""

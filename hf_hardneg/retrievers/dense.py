@@ -16,6 +16,7 @@ from hf_hardneg.cache import cache_root
 from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.distributed import world
 from hf_hardneg.encoders import (
     AbsentEncoder,
     Encoder,
@@ -203,12 +204,25 @@ class DenseRetriever(Retriever):
             self._encoder, self._documents, self._texts = self._made(), None, {}
             self._approximate = None
         documents = self._vectors()
-        documents.build(self._encode("document"), similarity=lambda: self._encoder.similarity)
+        everyone = world()
+        everyone.wait()
+        documents.build(
+            self._encode("document"),
+            similarity=lambda: self._encoder.similarity,
+            part=everyone.rank,
+            parts=everyone.size,
+        )
+        everyone.wait()
         self._open_index(documents)
 
     def prepare_queries(self, texts: Sequence[str]) -> None:
         """Encode the queries that are not in the cache, in an order that the rows do not decide."""
-        self._kept("query").add(texts, self._encode("query"))
+        everyone, kept = world(), self._kept("query")
+        shards = kept.missing(texts)
+        everyone.wait()  # all have looked at the same files before any of them writes
+        kept.keep(shards[everyone.rank :: everyone.size], self._encode("query"))
+        everyone.wait()
+        kept.refresh()
         index = self._open_index(self._vectors())
         if index is not None:
             keys = exact_keys(texts)

@@ -1,0 +1,59 @@
+"""Several processes on one job, as ``accelerate launch`` and ``torchrun`` start them.
+
+They share one cache folder: each does its share of the work there, and after a barrier each reads
+all of it, so that every process ends up with the result a single one would have made.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["World", "world"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The processes of a job.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that writes outputs and speaks to the user."""
+        return self.rank == 0
+
+    def mine(self, number: int) -> bool:
+        """Return whether the piece of work with this number is for this process."""
+        return number % self.size == self.rank
+
+    def wait(self) -> None:
+        """Wait for all processes to come to this point."""
+        if self.size > 1:
+            _state().wait_for_everyone()
+
+
+def _state() -> Any:  # noqa: ANN401
+    """Return Accelerate's state, joined with the other processes; on the CPU it has to be told."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def world() -> World:
+    """Return the processes of this job: one, unless a launcher has started several.
+
+    The launcher's environment is asked first, so that a single process never imports torch here.
+    """
+    if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
+        return World()
+    state = _state()
+    return World(state.process_index, state.num_processes)
