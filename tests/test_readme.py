@@ -19,11 +19,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"(<!-- not run: [^>]*-->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 
 
-def blocks(language: str) -> list[str]:
-    """Blocks of the README in one language, without those that say that they are not run."""
-    return [
-        text for skipped, kind, text in FENCE.findall(README) if kind == language and not skipped
-    ]
+def blocks(language: str, page: str = README) -> list[str]:
+    """Blocks of a page in one language, without those that say that they are not run."""
+    return [text for skipped, kind, text in FENCE.findall(page) if kind == language and not skipped]
 
 
 def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +33,18 @@ def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "['anchor', 'positive', 'negative_1']" in printed
     assert names["miner"].strategy == "bm25@50+margin(relative=0.05)+random"
     assert printed.count("Mined with bm25@100") == 2
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_python_blocks_of_the_docs_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a comment says is printed is printed."""
+    names: dict[str, Any] = {}
+    said: list[str] = []
+    for block in blocks("python", page.read_text(encoding="utf-8")):
+        exec(compile(block, page.name, "exec"), names)
+        said += re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line not in printed] == []
 
 
 def beir_folder(folder: Path) -> None:
