@@ -8,7 +8,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import lazy_veto, mine_bm25, miner_hash, select_from_pool
+from benchmarks import (
+    bookkeeping,
+    large_corpus,
+    lazy_veto,
+    mine_bm25,
+    miner_hash,
+    select_from_pool,
+    vector_search,
+)
 from benchmarks.context import Context
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import cores, describe_machine
@@ -22,9 +30,12 @@ BENCHMARKS = {
     "select_from_pool": select_from_pool.run,
     "lazy_veto": lazy_veto.run,
     "miner_hash": miner_hash.run,
+    "vector_search": vector_search.run,
+    "bookkeeping": bookkeeping.run,
+    "large_corpus": large_corpus.run,
 }
-ONCE = ("lazy_veto",)
-"""Counts decide there, and they are the same every time."""
+ONCE = ("lazy_veto", "large_corpus")
+"""Counts decide in the first, and they are the same every time; the other takes long."""
 WIDTH = 130
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -59,7 +70,10 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         help="folder for what is removed afterwards; default the system's",
     )
     parser.add_argument(
-        "--repeat", type=int, default=None, help="runs of each side; default 3, for lazy_veto 1"
+        "--repeat",
+        type=int,
+        default=None,
+        help="runs of each side; default 3, for lazy_veto and large_corpus 1",
     )
     parser.add_argument(
         "--no-trial", action="store_true", help="do not look for the fastest settings of bare bm25s"

@@ -47,9 +47,12 @@ class _Positives:
     unknown: list[str]
 
 
-def _positives(raw: RawBatch, corpus: Corpus) -> _Positives:
+def _positives(raw: RawBatch, corpus: Corpus, *, find: bool = True) -> _Positives:
     """Find the positives of a batch in the corpus, by id where ids are given, else by text."""
     texts = Ragged.of(raw.positives or [])
+    if raw.positive_ids is None and not find:
+        nothing = np.full(len(texts.flat), NO_ROW, np.int64)
+        return _Positives(texts.offsets, nothing, nothing.astype(np.uint64), texts.flat, [])
     if raw.positive_ids is None:
         keys = text_keys(texts.flat)
         return _Positives(texts.offsets, corpus.rows_of_keys(keys), keys, texts.flat, [])
@@ -89,7 +92,12 @@ def _refuse_unknown(unknown: list[str], corpus: Corpus) -> None:
 
 
 def to_queries(
-    raw: RawBatch, corpus: Corpus, known: KnownPositives | None, *, keys: bool = True
+    raw: RawBatch,
+    corpus: Corpus,
+    known: KnownPositives | None,
+    *,
+    keys: bool = True,
+    find: bool = True,
 ) -> Queries:
     """Resolve a batch against the corpus.
 
@@ -98,11 +106,12 @@ def to_queries(
         corpus: the documents.
         known: the positives of all rows; without it each row knows only its own.
         keys: whether the queries' keys are needed; writing texts does without.
+        find: whether positives that are given by text are needed as documents of the corpus.
 
     Raises:
         QueryError: a positive id that is not in the corpus.
     """
-    positives = _positives(raw, corpus)
+    positives = _positives(raw, corpus, find=find)
     _refuse_unknown(positives.unknown, corpus)
     query_keys = text_keys(raw.queries) if keys else np.zeros(len(raw), np.uint64)
     known_offsets, known_rows, known_keys = (

@@ -72,10 +72,10 @@ class Reader:
     corpus: Corpus
     known: KnownPositives | None
 
-    def queries(self, table: pa.Table, *, keys: bool = True) -> Queries:
-        """Read and resolve one batch; without ``keys`` only what writing needs."""
+    def queries(self, table: pa.Table, *, keys: bool = True, find: bool = True) -> Queries:
+        """Read and resolve one batch; see :func:`~hf_hardneg.queries.to_queries`."""
         raw = read_batch(table, find_columns(table.column_names, self.columns))
-        return to_queries(raw, self.corpus, self.known, keys=keys)
+        return to_queries(raw, self.corpus, self.known, keys=keys, find=find)
 
 
 def without(table: pa.Table, names: frozenset[str]) -> pa.Table:
@@ -319,7 +319,7 @@ class WriteStage(TimedStage):
         floats = padded(offsets, scores.to_numpy(zero_copy_only=False), self._n, np.float32(np.nan))
         # Columns that stand beside the input repeat nothing of it, so it need not be read again.
         beside_input = table.slice(0, 0) if form.keeps_columns else table
-        queries = self._reader.queries(beside_input, keys=False)
+        queries = self._reader.queries(beside_input, keys=False, find=form.names_positives)
         chosen = Chosen(queries, rows, floats, self._reader.corpus)
         columns, lines = form.columns(chosen)
         beside = table if lines is None else table.take(pa.array(lines))

@@ -18,7 +18,7 @@ from hf_hardneg.candidates import NO_ROW, order_by_score
 
 __all__ = ["Nearest", "exact_search", "pair_similarity"]
 
-EXTRA = 16
+EXTRA = 8
 UNIT = 2.0**-24
 SCORES_AT_ONCE = 1 << 24
 

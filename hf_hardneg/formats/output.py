@@ -64,6 +64,7 @@ class OutputFormat:
         needs_negatives: whether a row without negatives has no place in it.
         keeps_columns: whether the other columns of the input stand beside by default. Trainers
             take every column as an input of the model, so the training formats do not.
+        names_positives: whether it holds the positives' ids.
     """
 
     name: str
@@ -73,6 +74,7 @@ class OutputFormat:
     needs_full_rows: bool = False
     needs_negatives: bool = False
     keeps_columns: bool = False
+    names_positives: bool = False
 
 
 Columns = tuple[dict[str, pa.Array], NDArray[np.int64] | None]
@@ -217,7 +219,7 @@ OUTPUT_FORMATS: dict[str, OutputFormat] = {
                      _labeled_list),
         OutputFormat("ids", "query_id, positive_ids, negative_ids",
                      _fixed(query_id=TEXT, positive_ids=List(TEXT), negative_ids=List(TEXT)),
-                     _ids),
+                     _ids, names_positives=True),
     )
 }  # fmt: skip
 
