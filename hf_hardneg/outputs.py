@@ -201,7 +201,7 @@ def write_mined(
             f"unknown format {format!r}.{did_you_mean(format, known)} Known: {listing(known)}."
         )
     with output_folder(folder, overwrite=overwrite) as staging:
-        if format in ("arrow", "parquet") or "hard_negatives" not in mined.column_names:
+        if format in FILE_FORMATS or "hard_negatives" not in mined.column_names:
             written = _write_data_set(mined, staging, format)
         else:
             written = _write_rows(mined, staging, format, corpus, num_negatives, columns)

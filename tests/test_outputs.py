@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, load_dataset, load_from_disk
 from small_collection import read_lines, snapshot
 
 from hf_hardneg import OfflineMiner
@@ -227,6 +227,22 @@ def test_permissions_are_the_usual_ones(mask: int, tmp_path: Path) -> None:
     for path in (out, *out.rglob("*")):
         usual = 0o777 if path.is_dir() else 0o666
         assert stat.S_IMODE(path.stat().st_mode) == usual & ~mask, path
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet", "jsonl"])
+def test_a_data_set_is_written_with_all_its_columns(form: str, tmp_path: Path) -> None:
+    rows = {"query": ["a text"], "positive_id": ["d0"], "topic": ["mail"]}
+    miner = OfflineMiner("bm25", corpus=DOCUMENTS, num_negatives=2, underfilled="fill")
+    mined = miner.mine(Dataset.from_dict(rows))
+    assert {"topic", "hard_negative_filled"} <= set(mined.column_names)
+    write_mined(mined, tmp_path / "out", form, corpus=DOCUMENTS)
+    if form == "arrow":
+        again = load_from_disk(str(tmp_path / "out"))
+    else:
+        kind = {"parquet": "parquet", "jsonl": "json"}[form]
+        files = str(tmp_path / "out" / f"train.{form}")
+        again = load_dataset(kind, data_files=files, split="train", cache_dir=str(tmp_path))
+    assert again.cast(mined.features).to_dict() == mined.to_dict()
 
 
 @pytest.mark.parametrize("form", ["beir", "trec", "tevatron-ids"])
