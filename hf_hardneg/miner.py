@@ -37,7 +37,7 @@ from hf_hardneg.retrievers import Retriever
 from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
 from hf_hardneg.samplers import Sampler
 from hf_hardneg.stages import OWN_COLUMNS, SCORES, TRACE, UNDERFILLED, Reader
-from hf_hardneg.strategy import Strategy, assemble, build, check
+from hf_hardneg.strategy import Strategy, assemble, brings_corpus, build, check
 from hf_hardneg.tally import totals_of
 
 __all__ = ["OfflineMiner"]
@@ -179,10 +179,10 @@ class OfflineMiner:
                 n, CONSTRUCTOR)), "")  # fmt: skip
             raise ParameterError(f"{error}{near}") from None
         self._text = text
-        if corpus is not None:
-            self._build(Corpus.of(corpus, self.cache_dir))
+        if corpus is not None or brings_corpus(text):
+            self._build(None if corpus is None else Corpus.of(corpus, self.cache_dir))
 
-    def _build(self, corpus: Corpus) -> None:
+    def _build(self, corpus: Corpus | None) -> None:
         context = {"corpus": corpus, "cache_dir": self.cache_dir, "seed": self.seed}
         self._use(build(self._text, context, self._options))
         # From here on the stages say it all; an option may be a model, which must not travel.

@@ -33,7 +33,10 @@ from hf_hardneg.grammar import StageCall, split, stage_call
 from hf_hardneg.retrievers import (
     BM25Retriever,
     DenseRetriever,
+    FaissRetriever,
     HybridRetriever,
+    MilvusRetriever,
+    QdrantRetriever,
     RandomRetriever,
     Retriever,
     RunRetriever,
@@ -48,6 +51,7 @@ __all__ = [
     "Preset",
     "Strategy",
     "assemble",
+    "brings_corpus",
     "build",
     "check",
     "parse",
@@ -61,6 +65,9 @@ RETRIEVERS: dict[str, type[Retriever]] = {
         SparseRetriever,
         RandomRetriever,
         RunRetriever,
+        FaissRetriever,
+        QdrantRetriever,
+        MilvusRetriever,
     )
 }
 FILTERS: dict[str, type[Filter] | type[Veto]] = {
@@ -327,6 +334,12 @@ def build(text: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> 
     parts = [part for part in made[:number] if isinstance(part, Retriever)]
     _refuse_unknown(HybridRetriever, routed[number])
     return assemble(HybridRetriever(parts, **routed[number]), made[number:])
+
+
+def brings_corpus(text: str) -> bool:
+    """Return whether a strategy needs no corpus, because its one retriever has the documents."""
+    parsed = parse(text)
+    return parsed.fusion is None and RETRIEVERS[parsed.retrievers[0].name].brings_corpus
 
 
 def check(text: str, options: Mapping[str, Any]) -> None:

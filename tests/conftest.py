@@ -61,6 +61,12 @@ def cross_encoder_path() -> Path:
 
 
 @pytest.fixture
+def static_model_path() -> Path:
+    """A small real static embedding model."""
+    return shared("models", "potion-4m-static")
+
+
+@pytest.fixture
 def scifact() -> Path:
     """SciFact in BEIR layout."""
     return shared("data", "scifact")

@@ -16,17 +16,23 @@ import hf_hardneg
 PACKAGE = Path(hf_hardneg.__file__).parent
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
-HEAVY = {"torch", "transformers", "sentence_transformers", "accelerate", "faiss", "gradio"}
+HEAVY = {
+    "accelerate", "faiss", "gradio", "grpc", "httpx", "milvus_lite", "pymilvus", "qdrant_client",
+    "sentence_transformers", "torch", "transformers",
+}  # fmt: skip
 PUBLIC = [
     "BM25Retriever",
     "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
     "DenseRetriever",
+    "FaissRetriever",
     "HardNegError",
     "HybridRetriever",
     "MarginFilter",
+    "MilvusRetriever",
     "OfflineMiner",
+    "QdrantRetriever",
     "RandomRetriever",
     "RandomSampler",
     "RankFilter",

@@ -3,7 +3,10 @@
 from hf_hardneg.retrievers.base import Retriever
 from hf_hardneg.retrievers.bm25 import BM25Retriever
 from hf_hardneg.retrievers.dense import DenseRetriever
+from hf_hardneg.retrievers.faiss_index import FaissRetriever
 from hf_hardneg.retrievers.hybrid import HybridRetriever
+from hf_hardneg.retrievers.milvus import MilvusRetriever
+from hf_hardneg.retrievers.qdrant import QdrantRetriever
 from hf_hardneg.retrievers.random import RandomRetriever
 from hf_hardneg.retrievers.run import RunRetriever
 from hf_hardneg.retrievers.sparse import SparseRetriever
@@ -11,7 +14,10 @@ from hf_hardneg.retrievers.sparse import SparseRetriever
 __all__ = [
     "BM25Retriever",
     "DenseRetriever",
+    "FaissRetriever",
     "HybridRetriever",
+    "MilvusRetriever",
+    "QdrantRetriever",
     "RandomRetriever",
     "Retriever",
     "RunRetriever",

@@ -30,11 +30,13 @@ class Retriever(Stage, ABC):
         scored: whether scores mean anything; margins need a retriever with scores.
         batch_rows: queries in a call of :meth:`search`; no influence on the result.
         encodes_queries: whether :meth:`prepare_queries` does anything.
+        brings_corpus: whether it reads the documents where it searches, if none are given.
     """
 
     scored: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 2_000
     encodes_queries: ClassVar[bool] = False
+    brings_corpus: ClassVar[bool] = False
     corpus: Corpus
     top_k: int
 
