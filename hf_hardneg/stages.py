@@ -122,7 +122,7 @@ class RetrieveStage(TimedStage):
         """Return the batch with its candidates."""
         table = without(table, OWN_COLUMNS)
         started = time.perf_counter()
-        queries = self._reader.queries(table)
+        queries = self._reader.queries(table, keys=self._retriever.reads_keys)
         self.stopwatch("read", time.perf_counter() - started)
         started = time.perf_counter()
         candidates = self._retriever.retrieve(queries)

@@ -30,6 +30,7 @@ class Retriever(Stage, ABC):
         scored: whether scores mean anything; margins need a retriever with scores.
         batch_rows: queries in a call of :meth:`search`; no influence on the result.
         encodes_queries: whether :meth:`prepare_queries` does anything.
+        reads_keys: whether ``queries.keys`` is looked at; without it they are all 0.
         brings_corpus: whether it reads the documents where it searches, if none are given.
     """
 
@@ -37,6 +38,7 @@ class Retriever(Stage, ABC):
     batch_rows: ClassVar[int] = 2_000
     encodes_queries: ClassVar[bool] = False
     brings_corpus: ClassVar[bool] = False
+    reads_keys: ClassVar[bool] = True
     corpus: Corpus
     top_k: int
 

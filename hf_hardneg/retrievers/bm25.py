@@ -64,6 +64,7 @@ class BM25Retriever(Retriever):
     """
 
     name = "bm25"
+    reads_keys = False
 
     def __init__(
         self,

@@ -90,6 +90,7 @@ class DenseRetriever(Retriever):
 
     name = "dense"
     encodes_queries = True
+    reads_keys = False
     batch_rows = 16_384
     """Each batch reads all vectors once, so large ones are cheaper."""
 

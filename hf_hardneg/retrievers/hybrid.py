@@ -153,6 +153,11 @@ class HybridRetriever(Retriever):
         return min(part.batch_rows for part in self.retrievers)
 
     @property
+    def reads_keys(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.reads_keys for part in self.retrievers)
+
+    @property
     def encodes_queries(self) -> bool:  # type: ignore[override]
         """Whether any part does."""
         return any(part.encodes_queries for part in self.retrievers)
