@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import (
     bookkeeping,
+    dense_mining,
     large_corpus,
     lazy_veto,
     mine_bm25,
@@ -33,9 +34,10 @@ BENCHMARKS = {
     "vector_search": vector_search.run,
     "bookkeeping": bookkeeping.run,
     "large_corpus": large_corpus.run,
+    "dense_mining": dense_mining.run,
 }
-ONCE = ("lazy_veto", "large_corpus")
-"""Counts decide in the first, and they are the same every time; the other takes long."""
+ONCE = ("lazy_veto", "large_corpus", "dense_mining")
+"""Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -73,7 +75,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         "--repeat",
         type=int,
         default=None,
-        help="runs of each side; default 3, for lazy_veto and large_corpus 1",
+        help="runs of each side; default 3; 1 for those that take long",
     )
     parser.add_argument(
         "--no-trial", action="store_true", help="do not look for the fastest settings of bare bm25s"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -213,6 +213,15 @@ class SentenceEncoder:
         )
         vectors_f32: NDArray[np.float32] = vectors.float().cpu().numpy()
         return vectors_f32
+
+    def in_float32(self) -> SentenceEncoder:
+        """Return the same model in float32."""
+        return SentenceEncoder(
+            self._model,
+            replace(self._settings, dtype="float32"),
+            device=self._device,
+            batch_size=self._batch_size,
+        )
 
     def too_long(self, texts: Sequence[str]) -> int:
         """Return how many documents are cut because they are beyond the model's length."""

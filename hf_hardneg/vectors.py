@@ -237,6 +237,10 @@ class DocumentVectors:
             out[own] = _unpack(stored[numbers[own] - shard * SHARD])
         return out
 
+    def texts_of(self, numbers: NDArray[np.int64]) -> list[str]:
+        """Return some of the distinct texts."""
+        return self.corpus.texts(self._distinct[0][numbers])
+
     def numbers_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return which distinct text each document has."""
         return np.asarray(self._distinct[1][rows])

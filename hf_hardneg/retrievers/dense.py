@@ -17,6 +17,7 @@ from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.distributed import world
+from hf_hardneg.encoder_facts import measure, notes_of
 from hf_hardneg.encoders import (
     AbsentEncoder,
     Encoder,
@@ -213,6 +214,8 @@ class DenseRetriever(Retriever):
             part=everyone.rank,
             parts=everyone.size,
         )
+        if everyone.main and isinstance(self._encoder, SentenceEncoder):
+            measure(self._encoder, documents)
         everyone.wait()
         self._open_index(documents)
 
@@ -232,12 +235,14 @@ class DenseRetriever(Retriever):
             self._recall = index.measure(vectors, self.top_k)
 
     def notes(self) -> tuple[str, ...]:
-        """Say what a reader of the results should know of the search."""
-        index = self._open_index(self._ready())
+        """Say what a reader of the results should know of the vectors and of the search."""
+        documents = self._ready()
+        index, notes = self._open_index(documents), notes_of(self.name, documents.folder)
         if index is None:
-            return ()
+            return notes
         known = "not measured" if self._recall is None else f"{self._recall:.3f}"
         return (
+            *notes,
             f"{self.name}: {index.note()}; of the true {self.top_k} nearest of a sample of the "
             f"queries: {known}",
         )

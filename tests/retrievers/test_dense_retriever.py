@@ -203,6 +203,25 @@ def test_queries_of_another_dimension() -> None:
         DenseRetriever(corpus, model=encoder).retrieve(batch(corpus, ["red"]))
 
 
+def test_what_the_report_says_of_the_vectors(model: str) -> None:
+    documents = [" ".join(WORDS[start % 29 : start % 29 + 4] * 2) for start in range(60)]
+    rows = Dataset.from_dict({"query": WORDS[:5], "positive": documents[:5]})
+
+    def notes(**options: Any) -> list[str]:
+        miner = OfflineMiner("dense@10", model=model, corpus=documents, num_negatives=2, **options)
+        pool = miner.retrieve(rows)
+        assert miner.report(miner.select(pool)).notes == miner.report(miner.mine(rows)).notes
+        return miner.report(miner.mine(rows)).notes
+
+    assert notes() == []
+    [short] = notes(dtype="bfloat16")
+    assert short.startswith("dense: computed in bfloat16; of the 10 nearest of 29 sampled")
+    assert 50 < float(short.split("it has ")[1].split("%")[0]) <= 100
+    [cut] = notes(max_length=8)
+    assert "29 sampled documents" in cut
+    assert "are longer than the model reads" in cut
+
+
 KILLED = """
     import os, signal, sys
     import numpy as np
