@@ -88,6 +88,11 @@ class MissingExtraError(HardNegError, ImportError):
             f"{purpose} needs the package {package!r}, which is not installed. "
             f'Install it with: pip install "hf-hardneg[{extra}]"'
         )
+        self._given = (package, extra, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """Make it anew from the names: a worker process sends its error to the one that waits."""
+        return type(self), self._given
 
 
 class PositivesWarning(UserWarning):
