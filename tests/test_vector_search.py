@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,9 +91,11 @@ def test_neither_batch_nor_blocks_nor_threads_change_a_bit() -> None:
     for size in (3, 64, 499):
         for part in (np.arange(1), np.arange(5, 30), np.arange(33)[::-1]):
             own = np.ascontiguousarray(queries[part])
-            again = exact_search(own, blocks(vectors, size), 10, "dot")
-            assert again[0].tolist() == numbers[part].tolist()
-            assert again[1].tobytes() == scores[part].tobytes()
+            for threads in (1, 2, 3):
+                faiss.omp_set_num_threads(threads)
+                again = exact_search(own, blocks(vectors, size), 10, "dot")
+                assert again[0].tolist() == numbers[part].tolist()
+                assert again[1].tobytes() == scores[part].tobytes()
 
 
 def test_a_search_that_rounds_badly_is_set_right() -> None:
