@@ -33,6 +33,7 @@ __all__ = [
     "EncoderSettings",
     "SentenceEncoder",
     "encode_checked",
+    "unit_vectors",
 ]
 
 ROLES = ("query", "document")
@@ -400,12 +401,17 @@ def encode_checked(encoder: Encoder, texts: Sequence[str], role: str) -> NDArray
         )
     if encoder.similarity != "cosine":
         return np.ascontiguousarray(raw)
-    # In double precision, so that the result does not depend on how NumPy sums up.
-    norms = np.sqrt(np.einsum("ij,ij->i", raw, raw, dtype=np.float64))
-    zero = norms == 0
+    zero = ~raw.any(axis=1)
     if zero.any():
         logger.warning(
             "%d of %d texts have a zero vector by %r; under cosine they are like nothing.",
             int(zero.sum()), len(texts), encoder.name,
         )  # fmt: skip
-    return (raw / np.where(zero, 1.0, norms)[:, None]).astype(np.float32)
+    return unit_vectors(raw)
+
+
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring vectors to length one; a zero vector stays zero."""
+    # In double precision, so that the result does not depend on how NumPy sums up.
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return (vectors / np.where(norms == 0, 1.0, norms)[:, None]).astype(np.float32)

@@ -18,8 +18,9 @@ from hf_hardneg.cache import cache_root
 from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, whole_number
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.encoders import unit_vectors
 from hf_hardneg.errors import CorpusError, ParameterError
-from hf_hardneg.stores import Found, VectorStore, is_remote, unit_vectors
+from hf_hardneg.stores import Found, VectorStore, is_remote
 from hf_hardneg.text_encoding import EncodingStage
 from hf_hardneg.vector_search import pair_similarity
 

@@ -21,7 +21,6 @@ __all__ = [
     "document_of",
     "is_number",
     "is_remote",
-    "unit_vectors",
 ]
 
 FIRST_PAUSE = 0.25
@@ -184,9 +183,3 @@ def _unusable(
         f"{title}: the record {identity!r} has {kind} {field!r}; its fields are: "
         f"{listing(sorted(values))}. Name the right one with {parameter}=..."
     )
-
-
-def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring vectors to length one; a zero vector stays zero."""
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    return (vectors / np.where(norms == 0, 1.0, norms)[:, None]).astype(np.float32)

@@ -141,9 +141,10 @@ class EncodingStage(Stage):
 
     # -- the recipe --------------------------------------------------------------------------
 
-    def weights(self) -> dict[str, str]:
+    def models(self) -> dict[str, dict[str, str]]:
         """Return the model's name and the hash of what decides its vectors."""
-        return {"model": self._encoder.name, "weights": self._encoder.fingerprint()}
+        known = {"model": self._encoder.name, "weights": self._encoder.fingerprint()}
+        return {self.name: known}
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters; a model that is no text stands there by its name."""

@@ -23,6 +23,7 @@ from hf_hardneg.cache import content_hash, explain_os_error
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import OutputError, listing
 from hf_hardneg.hashing import exact_keys
+from hf_hardneg.positives import ragged_indices
 
 __all__ = ["STORAGES", "DocumentVectors", "TextVectors"]
 
@@ -259,11 +260,7 @@ class DocumentVectors:
             return np.ones(len(numbers), np.int64), numbers
         offsets, rows = self._members
         counts = offsets[numbers + 1] - offsets[numbers]
-        ends = np.cumsum(counts)
-        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(
-            offsets[numbers] - (ends - counts), counts
-        )
-        return counts, rows[places]
+        return counts, rows[ragged_indices(offsets[numbers], counts)[1]]
 
 
 class TextVectors:

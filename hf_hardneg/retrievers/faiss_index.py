@@ -165,11 +165,10 @@ class FaissRetriever(EncodingStage, Retriever):
     def _rows_by_place(self) -> NDArray[np.int64]:
         """Return the corpus row of each vector, in the order of the index."""
         index = self._opened
-        if self.ids is None and index.labels is None:
-            self._need_length(len(self.corpus), "the corpus has {} documents")
-            return np.arange(len(index), dtype=np.int64)
         if self.ids is None:
-            assert index.labels is not None
+            if index.labels is None:
+                self._need_length(len(self.corpus), "the corpus has {} documents")
+                return np.arange(len(index), dtype=np.int64)
             return self._rows_of([str(label) for label in index.labels], "its IndexIDMap")
         names = _lines(self.ids)
         self._need_length(len(names), f"the file {self.ids!r} has {{}} ids")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_hardneg.encoders import unit_vectors
 from hf_hardneg.errors import CorpusError, MissingExtraError, listing
 from hf_hardneg.stores import (
     Found,
@@ -21,7 +22,6 @@ from hf_hardneg.stores import (
     document_of,
     is_number,
     is_remote,
-    unit_vectors,
 )
 from hf_hardneg.vector_search import pair_similarity
 

@@ -444,3 +444,4 @@ def test_a_strategy_string_mines_from_the_collection_alone(folder: str) -> None:
     wanted = dense.mine(rows)
     assert mined["hard_negatives"][:] == wanted["hard_negatives"][:]
     assert str(miner.strategy).startswith(f"qdrant@20(url={folder!r}, collection='things'")
+    assert miner.recipe()["models"]["qdrant"]["weights"] == hash_model().fingerprint()
