@@ -119,7 +119,7 @@ def _judge(figure: Figure) -> None:
         )
     for threshold, share in shares.items():
         survives = survival[str(threshold)]
-        if survives > MOST:
+        if survives > MOST or threshold == DEFAULT:  # the default one in any case
             about = f"pairs at threshold {threshold}, where {survives:.1%} survive, at most a third"
             figure.target(about, share, round(LIMIT, 4))
     figure.notes = [
