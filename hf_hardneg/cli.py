@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +17,34 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hf_hardneg.cli_options import (
+    CacheDirOption,
+    CorpusOption,
+    Display,
+    DisplayOption,
+    DryRunOption,
+    FileFormat,
+    FileFormatOption,
+    MaxHoursOption,
+    NumNegativesOption,
+    NumProcOption,
+    OutputFormatOption,
+    OutputOption,
+    OverwriteOption,
+    PositiveColumnOption,
+    PositiveIdsColumnOption,
+    QrelsOption,
+    QueriesOption,
+    QueryColumnOption,
+    QueryIdColumnOption,
+    ResumeOption,
+    SeedOption,
+    SettingsOption,
+    SplitOption,
+    StrategyOption,
+    UnderfilledOption,
+    YesOption,
+)
 from hf_hardneg.errors import HardNegError, ParameterError
 
 if TYPE_CHECKING:
@@ -36,30 +63,6 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 DRY_RUN_ROWS = 1_000
-
-
-class Display(str, Enum):
-    """How results are shown."""
-
-    human = "human"
-    json = "json"
-
-
-class FileFormat(str, Enum):
-    """How a data set is saved."""
-
-    arrow = "arrow"
-    parquet = "parquet"
-    jsonl = "jsonl"
-
-
-class Underfilled(str, Enum):
-    """What happens to a row with too few survivors."""
-
-    keep = "keep"
-    drop = "drop"
-    error = "error"
-    fill = "fill"
 
 
 # The first line keeps the others as they are.
@@ -158,114 +161,30 @@ def root(
 
 @app.command(epilog=EXAMPLES)
 def mine(
-    queries: Annotated[
-        str,
-        typer.Option(
-            metavar="SOURCE",
-            help="BEIR folder, file (JSONL, Parquet, Arrow, CSV, TSV), folder saved by "
-            "save_to_disk, or name on the Hub (org/name or org/name:config).",
-        ),
-    ],
-    output: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to write; needed unless --dry-run.")
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="The documents, likewise. Default: those of the BEIR folder, else the positives.",
-        ),
-    ] = None,
-    qrels: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Judgements: BEIR with its header line, or TREC."),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Split of the queries. Default: train; of a BEIR folder else dev, else test.",
-        ),
-    ] = None,
-    strategy: Annotated[
-        str, typer.Option(metavar="STRATEGY", help="Such as bm25+denoised, see docs/strategies.md.")
-    ] = "bm25",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Parameter of the strategy's stages, such as threshold=0.2; may be repeated.",
-        ),
-    ] = None,
-    num_negatives: Annotated[int, typer.Option(metavar="N", help="Negatives for each query.")] = 5,
-    output_format: Annotated[
-        str,
-        typer.Option(
-            metavar="FORMAT",
-            help="columns, triplet, n-tuple, labeled-pair, labeled-list, ids, or that of a "
-            "trainer: flagembedding, tevatron, tevatron-ids, colbert, pylate, "
-            "pylate-contrastive, beir, trec.",
-        ),
-    ] = "columns",
-    file_format: Annotated[
-        FileFormat,
-        typer.Option(
-            metavar="arrow|parquet|jsonl",
-            help="How the data set is saved; load_from_disk opens arrow.",
-        ),
-    ] = FileFormat.arrow,
-    underfilled: Annotated[
-        Underfilled | None,
-        typer.Option(
-            metavar="keep|drop|error|fill",
-            help="Rows with fewer negatives than asked: keep them short, drop them, stop, or fill "
-            "them with random documents. Default: keep; drop for n-tuple.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of all sampling.")] = 0,
-    num_proc: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Worker processes; no influence on the result. Default: 1."
-        ),
-    ] = None,
-    query_column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Column of the queries. Default: its usual names."),
-    ] = None,
-    positive_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the positives' texts, likewise.")
-    ] = None,
-    positive_ids_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the positives' ids, likewise.")
-    ] = None,
-    query_id_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the queries' ids, likewise.")
-    ] = None,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where corpora, indexes, finished parts and pair scores are kept. Default: "
-            "$HF_HARDNEG_CACHE, else in the Hugging Face cache.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the finished parts of an interrupted run.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output folder and all that is in it.")
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Show scores and shares rejected on a sample; write no output."
-        ),
-    ] = False,
-    display: Annotated[
-        Display, typer.Option("--format", metavar="human|json", help="How the report is shown.")
-    ] = Display.human,
+    queries: QueriesOption,
+    output: OutputOption = None,
+    corpus: CorpusOption = None,
+    qrels: QrelsOption = None,
+    split: SplitOption = None,
+    strategy: StrategyOption = "bm25",
+    settings: SettingsOption = None,
+    num_negatives: NumNegativesOption = 5,
+    output_format: OutputFormatOption = "columns",
+    file_format: FileFormatOption = FileFormat.arrow,
+    underfilled: UnderfilledOption = None,
+    seed: SeedOption = 0,
+    num_proc: NumProcOption = None,
+    query_column: QueryColumnOption = None,
+    positive_column: PositiveColumnOption = None,
+    positive_ids_column: PositiveIdsColumnOption = None,
+    query_id_column: QueryIdColumnOption = None,
+    cache_dir: CacheDirOption = None,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
+    dry_run: DryRunOption = False,
+    max_hours: MaxHoursOption = 1.0,
+    yes: YesOption = False,
+    display: DisplayOption = Display.human,
 ) -> None:
     """Mine hard negatives for every query."""
     with _clear_errors(display, RESUMABLE):
@@ -293,8 +212,10 @@ def mine(
             cache_dir=cache_dir,
             resume=resume,
             overwrite=overwrite,
+            max_hours=None if yes else max_hours,
         )
-        report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job)
+        say = _console(stderr=True).print
+        report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job, say)
         if not world().main:
             return
         if display is Display.json:
@@ -308,6 +229,56 @@ def mine(
             console.print("Dry run: nothing was written.")
         else:
             console.print(f"Written to {output}", soft_wrap=True)
+
+
+@app.command()
+def estimate(
+    queries: QueriesOption,
+    corpus: CorpusOption = None,
+    qrels: QrelsOption = None,
+    split: SplitOption = None,
+    strategy: StrategyOption = "bm25",
+    settings: SettingsOption = None,
+    num_negatives: NumNegativesOption = 5,
+    query_column: QueryColumnOption = None,
+    positive_column: PositiveColumnOption = None,
+    positive_ids_column: PositiveIdsColumnOption = None,
+    query_id_column: QueryIdColumnOption = None,
+    cache_dir: CacheDirOption = None,
+    display: DisplayOption = Display.human,
+) -> None:
+    """Say what mining is expected to take here: time, memory, disk. Mines nothing."""
+    with _clear_errors(display, NOT_RESUMABLE):
+        from hf_hardneg.distributed import world
+        from hf_hardneg.jobs import MineJob, estimate_job
+
+        job = MineJob(
+            queries=queries,
+            corpus=corpus,
+            qrels=qrels,
+            split=split,
+            strategy=strategy,
+            settings=_settings(settings or []),
+            num_negatives=num_negatives,
+            query_column=query_column,
+            positive_column=positive_column,
+            positive_ids_column=positive_ids_column,
+            query_id_column=query_id_column,
+            cache_dir=cache_dir,
+        )
+        found = estimate_job(job)
+        if not world().main:
+            return
+        options = found.options()
+        if display is Display.json:
+            listed = [{"text": one.text, "seconds": one.seconds} for one in options]
+            values = {**found.to_dict(), "options": listed}
+            sys.stdout.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
+            return
+        console = _console()
+        console.print(found)
+        for one in options:
+            console.print(f"Instead: {one}", soft_wrap=True)
 
 
 @app.command()

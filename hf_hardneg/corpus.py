@@ -186,6 +186,11 @@ class Corpus:
             for start in range(0, len(chunk), 1024):
                 yield from chunk.slice(start, 1024).to_pylist()
 
+    def text_lengths(self) -> NDArray[np.int64]:
+        """Return the length of every text in bytes, shape (documents,)."""
+        lengths = pc.binary_length(self._table["text"])
+        return np.asarray(lengths.to_numpy(), dtype=np.int64)
+
     def rows_of_ids(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """Return the row of each id, -1 where there is no such document."""
         return _look_up(exact_keys(ids), self._sorted_id_keys, self._id_order)

@@ -217,12 +217,43 @@ class SentenceEncoder:
 
     def in_float32(self) -> SentenceEncoder:
         """Return the same model in float32."""
+        return self.with_dtype("float32")
+
+    def has_faster_dtype(self) -> bool:
+        """Return whether ``dtype="auto"`` would be another dtype than the one in use."""
+        by_name = isinstance(self._model, str | Path) and self._settings.backend == "torch"
+        return by_name and self.dtype == "float32" != hardware_dtype(self._device)
+
+    def with_dtype(self, dtype: str) -> SentenceEncoder:
+        """Return the same model in another dtype."""
         return SentenceEncoder(
             self._model,
-            replace(self._settings, dtype="float32"),
+            replace(self._settings, dtype=dtype),
             device=self._device,
             batch_size=self._batch_size,
         )
+
+    def layer_weights(self) -> int:
+        """Return the number of weights that each token is multiplied with; no embeddings."""
+        import torch
+
+        looked_up = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+        modules = self._open().modules()
+        return sum(
+            weight.numel()
+            for module in modules
+            if not isinstance(module, looked_up)
+            for weight in module.parameters(recurse=False)
+        )
+
+    def on_gpu(self) -> bool:
+        """Return whether the model is on a GPU."""
+        return self._open().device.type != "cpu"
+
+    def longest(self) -> float:
+        """Return how many tokens of a text are used."""
+        limit = self._open().max_seq_length
+        return float("inf") if limit is None else float(limit)
 
     def too_long(self, texts: Sequence[str]) -> int:
         """Return how many documents are cut because they are beyond the model's length."""

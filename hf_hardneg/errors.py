@@ -13,6 +13,7 @@ from difflib import get_close_matches
 __all__ = [
     "ColumnError",
     "CorpusError",
+    "CostError",
     "FormatError",
     "HardNegError",
     "MissingExtraError",
@@ -39,6 +40,10 @@ class ColumnError(HardNegError, ValueError):
 
 class CorpusError(HardNegError, ValueError):
     """The documents cannot be used: empty, duplicate ids, a text that is not text, ..."""
+
+
+class CostError(HardNegError, RuntimeError):
+    """A job would take more time, memory or disk than it may."""
 
 
 class QueryError(HardNegError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from datasets import Dataset
 
 from hf_hardneg.cache import cache_root
 from hf_hardneg.columns import QueryColumns
+from hf_hardneg.cost import Estimate, duration, require
 from hf_hardneg.distributed import world
 from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
 from hf_hardneg.formats.output import OUTPUT_FORMATS
@@ -23,12 +24,22 @@ from hf_hardneg.query_sources import load_queries
 from hf_hardneg.report import Report
 from hf_hardneg.sources import beir_corpus_file
 
-__all__ = ["MineJob", "dry_run_report", "run_mine"]
+__all__ = ["MineJob", "dry_run_report", "estimate_job", "run_mine"]
+
+QUICK = 0.2
+"""Seconds for a measurement before the work: enough to tell minutes from hours."""
+WORTH_SAYING = 60.0
+
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
 class MineJob:
-    """What ``hf-hardneg mine`` is asked to do; the fields are its options."""
+    """What ``hf-hardneg mine`` is asked to do; the fields are its options.
+
+    With ``max_hours`` the work is tried for some seconds first, and refused if it is expected to
+    take longer, or more memory or disk than there is.
+    """
 
     queries: str
     output: Path | None = None
@@ -50,6 +61,7 @@ class MineJob:
     cache_dir: Path | None = None
     resume: bool = False
     overwrite: bool = False
+    max_hours: float | None = None
 
     @property
     def trainer_format(self) -> str | None:
@@ -146,16 +158,47 @@ def _prepared(job: MineJob) -> tuple[OfflineMiner, Dataset, list[str]]:
     return miner, loaded.rows, loaded.notes
 
 
-def run_mine(job: MineJob) -> Report:
-    """Mine, write, and return the report.
+def estimate_job(job: MineJob) -> Estimate:
+    """Return what a job is expected to take.
 
     Raises:
+        HardNegError: anything that is wrong with the input, one clear message.
+    """
+    _check(job)
+    miner, rows, _ = _prepared(job)
+    return miner.estimate(rows)
+
+
+def _ask_first(job: MineJob, miner: OfflineMiner, rows: Dataset, say: Say | None) -> None:
+    """Refuse a job that takes too much; say what it is expected to take if it is more than little.
+
+    Raises:
+        CostError: it takes too much.
+    """
+    if job.max_hours is None or not world().main or not miner.may_take_long(len(rows)):
+        return
+    expected = miner.estimate(rows, budget=QUICK)
+    require(expected, job.max_hours)
+    if say is not None and expected.seconds > WORTH_SAYING:
+        say(f"Expected to take about {duration(expected.seconds)}.")
+
+
+def run_mine(job: MineJob, say: Say | None = None) -> Report:
+    """Mine, write, and return the report.
+
+    Args:
+        job: what to do.
+        say: is told what the job is expected to take, if that is more than a minute.
+
+    Raises:
+        CostError: the job would take more than ``max_hours``, or more than this machine has.
         HardNegError: anything that is wrong with the input or the output, one clear message.
     """
     _check(job)
     output = _check_output(job)
     miner, rows, notes = _prepared(job)
     miner = miner.knowing(rows)
+    _ask_first(job, miner, rows, say)
     form = "columns" if job.trainer_format else job.output_format
     mined = miner.mine(rows, form, num_proc=job.num_proc, resume=job.resume)
     report = _with_notes(miner.report(mined), notes)

@@ -15,9 +15,10 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from datasets.fingerprint import Hasher
 
 from hf_hardneg.cache import cache_root
-from hf_hardneg.checks import one_of, whole_number
+from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.cost import Estimate, estimate_plan, worth_estimating
 from hf_hardneg.errors import (
     CorpusError,
     ParameterError,
@@ -273,6 +274,29 @@ class OfflineMiner:
         if isinstance(dataset, IterableDataset):
             return cast(Data, mine_stream(plan, dataset))
         return cast(Data, bound._run(num_proc, resume).mine(plan, dataset))
+
+    def estimate(self, dataset: Dataset, *, budget: float = 1.0) -> Estimate:
+        """Say what :meth:`mine` is expected to take on this machine, and mine nothing.
+
+        Models are loaded and timed on 64 texts or more, small indexes are built and searched, and
+        the figures for all documents and rows are worked out from that. What is in the cache
+        already is left out.
+
+        Args:
+            dataset: the queries and their positives.
+            budget: seconds for each measurement; there are a few.
+
+        Returns:
+            Seconds, memory and disk by phase; :meth:`Estimate.options` has quicker ways.
+        """
+        _check_type(dataset, (Dataset,))
+        at_least("miner", "budget", budget, 0)
+        bound = self._bound(dataset)
+        return estimate_plan(bound._plan(), dataset, cache_root(self.cache_dir), budget)
+
+    def may_take_long(self, rows: int) -> bool:
+        """Return whether mining so many rows is worth an :meth:`estimate` first."""
+        return worth_estimating(self._need_strategy(), rows)
 
     def knowing(self, dataset: Dataset | DatasetDict | IterableDataset) -> OfflineMiner:
         """Return a copy that knows the positives of all rows of ``dataset``.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_hardneg.cache import cache_root, content_hash, explain_os_error
 from hf_hardneg.checks import whole_number
+from hf_hardneg.encoder_cost import encoding, in_places, loading
 from hf_hardneg.encoders import (
     AbsentEncoder,
     Encoder,
@@ -28,7 +30,9 @@ from hf_hardneg.encoders import (
 )
 from hf_hardneg.errors import ModelError, ParameterError, PoolError, listing
 from hf_hardneg.stage import Stage
+from hf_hardneg.trials import try_search
 from hf_hardneg.vectors import TextVectors
+from hf_hardneg.workload import Phase, Trial, Workload
 
 __all__ = ["EncodingStage", "ModelNote"]
 
@@ -241,6 +245,24 @@ class EncodingStage(Stage):
         """Encode the queries that are not in the cache, in an order that the rows do not decide."""
         encode = partial(encode_checked, self._encoding(), role="query")
         self._kept("query").add(texts, encode)
+
+    def trial(self, work: Workload) -> Trial:
+        """Time the encoding of queries and some searches, and keep nothing of it."""
+        load = loading(self.name, self._encoding())
+        fresh = [text for shard in self._kept("query").missing(work.queries) for text in shard]
+        stored = 4 * self._model_note().dimension
+        encode = encoding(self.name, self._encoding(), in_places(fresh, "query"), stored, work)
+        with TemporaryDirectory() as scratch:
+            # The same open index, with another place for what is encoded.
+            same: Any = object.__new__(type(self))
+            vars(same).update(vars(self))
+            same.cache_dir, same._texts = scratch, {}
+            same.prepare()
+            same.prepare_queries(work.tried)
+            tried = try_search(same, work)
+        seconds = tried.query * len(work.queries)
+        search = Phase(f"{self.name}: search", seconds, basis=f"{len(work.tried)} queries")
+        return Trial((load, encode, search), work.negatives(tried.nearest))
 
     def _kept(self, role: str) -> TextVectors:
         if role not in self._texts:

@@ -25,7 +25,7 @@ from hf_hardneg.errors import OutputError, listing
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.positives import ragged_indices
 
-__all__ = ["STORAGES", "DocumentVectors", "TextVectors"]
+__all__ = ["STORAGES", "DocumentVectors", "TextVectors", "stored_bytes"]
 
 SHARD = 4096
 STORAGES = ("float32", "float16", "int8")
@@ -44,6 +44,11 @@ def _pack(vectors: NDArray[np.float32], storage: str) -> NDArray[Any]:
     packed = np.empty(len(vectors), [("scale", "<f4"), ("values", "i1", (vectors.shape[1],))])
     packed["scale"], packed["values"] = scale, np.rint(vectors / safe[:, None]).astype(np.int8)
     return packed
+
+
+def stored_bytes(dimension: int, storage: str) -> int:
+    """Return the bytes that one vector takes on disk."""
+    return _pack(np.zeros((1, dimension), np.float32), storage).nbytes
 
 
 def _unpack(stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -140,6 +145,15 @@ class DocumentVectors:
         if self.complete:
             return []
         return [shard for shard in range(self.shards) if not self._path(shard).exists()]
+
+    def missing_numbers(self) -> NDArray[np.int64]:
+        """Return the numbers of the distinct texts whose vectors are not written yet."""
+        parts = [np.arange(s * SHARD, min((s + 1) * SHARD, len(self))) for s in self.missing()]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def first_rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first document with each of some distinct texts."""
+        return np.asarray(self._distinct[0][numbers], dtype=np.int64)
 
     def build(
         self, encode: Encode, *, similarity: Callable[[], str], part: int = 0, parts: int = 1
@@ -240,7 +254,7 @@ class DocumentVectors:
 
     def texts_of(self, numbers: NDArray[np.int64]) -> list[str]:
         """Return some of the distinct texts."""
-        return self.corpus.texts(self._distinct[0][numbers])
+        return self.corpus.texts(self.first_rows(numbers))
 
     def numbers_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return which distinct text each document has."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.stage import Stage
+from hf_hardneg.workload import Nearest, Phase, Workload
 
 __all__ = ["Filter", "Verdict", "Veto"]
 
@@ -90,6 +91,16 @@ class Veto(Stage, ABC):
 
     def prepare(self) -> None:
         """Check before the work starts that the veto can be asked: its model opens, and so on."""
+
+    def trial(self, work: Workload, nearest: Nearest, corpus: Corpus) -> tuple[Phase, ...]:
+        """Try a few decisions and say what all of them are expected to take.
+
+        Args:
+            work: how much there is to do.
+            nearest: candidates to try it on; may be none.
+            corpus: where their texts are.
+        """
+        return ()
 
     def weights(self) -> dict[str, str]:
         """Return name and weights' hash of the model that decides, empty if there is none."""

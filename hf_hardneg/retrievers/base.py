@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.stage import Stage
+from hf_hardneg.trials import try_on_a_part
+from hf_hardneg.workload import Trial, Workload
 
 __all__ = ["Hits", "Retriever"]
 
@@ -76,6 +79,20 @@ class Retriever(Stage, ABC):
 
     def prepare_queries(self, texts: Sequence[str]) -> None:
         """Do what all queries need before workers are started, once for all batches."""
+
+    def trial(self, work: Workload) -> Trial:
+        """Try a part of the work and say what all of it is expected to take.
+
+        Nothing that the real work would use is left behind. By default indexes over a part of the
+        corpus are built in a folder for a while.
+        """
+        return try_on_a_part(self, self._remade, work)
+
+    def _remade(self, corpus: Corpus, cache_dir: Path) -> Retriever:
+        """Return the same retriever over another corpus, with a cache of its own."""
+        own = {name: getattr(self, name) for name in self.defaults()}
+        place = {"corpus": corpus, "cache_dir": cache_dir}
+        return type(self)(**own, **{name: place[name] for name in self.context()})
 
     def retrieve(self, queries: Queries) -> Candidates:
         """Return the candidates of a batch, with the positives scored by the same scorer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.distributed import world
+from hf_hardneg.encoder_cost import (
+    PROBE,
+    Texts,
+    encoding,
+    in_places,
+    loading,
+    near_documents,
+)
 from hf_hardneg.encoder_facts import measure, notes_of
 from hf_hardneg.encoders import (
     AbsentEncoder,
@@ -28,21 +37,30 @@ from hf_hardneg.encoders import (
 from hf_hardneg.errors import ModelError, ParameterError, listing
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.retrievers.base import Hits, Retriever
+from hf_hardneg.retrievers.dense_cost import search_rate, searching
 from hf_hardneg.vector_search import exact_search, pair_similarity
-from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors
+from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors, stored_bytes
 from hf_hardneg.workers import usable_threads
+from hf_hardneg.workload import Trial, Workload
 
 __all__ = ["DEFAULT_MODEL", "DenseRetriever"]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 WEIGHTS = "weights"
 GIGABYTE = 1e9
+NEAR_QUERIES, NEAR_DOCUMENTS = 64, 256
+"""That are compared for candidates to try a veto on."""
 SHARE_FOR_BLOCKS = 0.5
 """Of the memory; the rest is for what faiss works with."""
 SETTINGS = (
     "revision", "dtype", "query_prompt", "document_prompt", "max_length", "truncate_dim",
     "similarity", "backend",
 )  # fmt: skip
+
+
+def block_size(memory_gb: float, dimension: int) -> int:
+    """Return how many vectors may be in memory at a time."""
+    return max(int(memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * dimension)), 1)
 
 
 class DenseRetriever(Retriever):
@@ -256,8 +274,7 @@ class DenseRetriever(Retriever):
 
     def _block(self, documents: DocumentVectors) -> int:
         """Return how many vectors may be in memory at a time."""
-        size = self.memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * documents.dimension)
-        return max(int(size), 1)
+        return block_size(self.memory_gb, documents.dimension)
 
     def _open_index(self, documents: DocumentVectors) -> ApproximateIndex | None:
         """Return the approximate index, ``None`` where the search is exact."""
@@ -281,6 +298,39 @@ class DenseRetriever(Retriever):
             self.prepare()
             documents = self._vectors()
         return documents
+
+    def trial(self, work: Workload) -> Trial:
+        """Time a few texts and a small search; see :meth:`Retriever.trial`."""
+        load = loading(self.name, self._encoder)
+        probe = encode_checked(self._encoder, [PROBE], "query")
+        documents, kept = self._vectors(), self._kept("query")
+        missing = documents.missing_numbers()
+        rows = documents.first_rows(missing)
+        texts = Texts(
+            self.corpus.text_lengths()[rows],
+            lambda places: self.corpus.texts(rows[places]),
+            "document",
+        )
+        fresh = [text for shard in kept.missing(work.queries) for text in shard]
+        dimension = probe.shape[1]
+        phases = [
+            load,
+            encoding(self.name, self._encoder, texts, stored_bytes(dimension, self.storage), work),
+            encoding(self.name, self._encoder, in_places(fresh, "query"), 4 * dimension, work),
+        ]
+        rate = search_rate(dimension, self.top_k, self._encoder.similarity, work.budget)
+        number = len(work.queries) // work.processes
+        block = block_size(self.memory_gb, dimension)
+        search, notes = searching(self.name, self.index, number, len(documents), block, rate)
+        search = replace(search, memory=int(self.memory_gb * GIGABYTE))
+        some = documents.first_rows(
+            np.unique(np.linspace(0, len(documents) - 1, NEAR_DOCUMENTS).astype(np.int64))
+        )
+        texts_of_some = self.corpus.texts(some)
+        nearest = near_documents(
+            self._encoder, list(work.tried[:NEAR_QUERIES]), texts_of_some, some
+        )
+        return Trial((*phases, search), work.negatives(nearest), notes)
 
     # -- search ------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from hf_hardneg.candidates import NO_ROW, Candidates, Queries, order_by_score
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.errors import ParameterError, StrategyError
 from hf_hardneg.retrievers.base import Hits, Retriever
+from hf_hardneg.workload import Trial, Workload
 
 __all__ = ["HybridRetriever"]
 
@@ -175,6 +176,15 @@ class HybridRetriever(Retriever):
     def notes(self) -> tuple[str, ...]:
         """Return the notes of all parts."""
         return tuple(note for part in self.retrievers for note in part.notes())
+
+    def trial(self, work: Workload) -> Trial:
+        """Try every part."""
+        trials = [part.trial(work) for part in self.retrievers]
+        return Trial(
+            tuple(phase for trial in trials for phase in trial.phases),
+            [pair for trial in trials for pair in trial.nearest],
+            tuple(note for trial in trials for note in trial.notes),
+        )
 
     # -- fusion ------------------------------------------------------------------------------
 

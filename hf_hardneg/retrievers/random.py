@@ -12,6 +12,8 @@ from hf_hardneg.checks import whole_number
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.hashing import mix
 from hf_hardneg.retrievers.base import Hits, Retriever
+from hf_hardneg.trials import try_search
+from hf_hardneg.workload import Phase, Trial, Workload
 
 __all__ = ["RandomRetriever", "random_rows"]
 
@@ -94,3 +96,9 @@ class RandomRetriever(Retriever):
     def positive_scores(self, queries: Queries, hits: Hits) -> NDArray[np.float32]:
         """Return ``nan`` for every positive: there is no scorer."""
         return np.full(len(queries.positive_rows), np.nan, dtype=np.float32)
+
+    def trial(self, work: Workload) -> Trial:
+        """Draw for some queries; see :meth:`Retriever.trial`."""
+        tried = try_search(self, work)
+        phase = Phase(f"{self.name}: search", tried.query * len(work.queries))
+        return Trial((phase,), work.negatives(tried.nearest))

@@ -25,6 +25,7 @@ from hf_hardneg.hashing import exact_key, text_keys
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.readers import open_text
 from hf_hardneg.retrievers.base import Hits, Retriever
+from hf_hardneg.workload import Trial, Workload
 
 __all__ = ["RunRetriever", "read_trec_run"]
 
@@ -139,6 +140,10 @@ class RunRetriever(Retriever):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the retriever anew."""
         super().__setstate__({name: value for name, value in state.items() if name != CONTENT})
+
+    def trial(self, work: Workload) -> Trial:
+        """Say that reading the run is not foreseen; see :meth:`Retriever.trial`."""
+        return Trial((), notes=(f"{self.name}: the time to read it is not in these figures.",))
 
     def search(self, queries: Queries) -> Hits:
         """Return the listed documents, best first."""
