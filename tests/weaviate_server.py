@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +49,10 @@ class Weaviate:
     key: str = ""
     failures: list[str] = field(default_factory=list)
     """Names of gRPC codes with which the next searches fail."""
+    pause: float = 0.0
+    """Seconds before a search is answered."""
+    gone_after: str = "z"
+    """From this UUID on the collection is not there."""
     asked: list[str] = field(default_factory=list)
     searches: list[Any] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -87,6 +92,8 @@ class Weaviate:
             if unknown or int(asked["limit"]) > MOST:
                 return 422, {"error": [{"message": f"{unknown or 'limit'}"}]}
             after = asked.get("after", "")
+            if after >= self.gone_after:
+                return 404, None
             rest = [one for one in self.things if one.uuid > after][: int(asked["limit"])]
             objects = [
                 {"class": asked["class"], "id": one.uuid, "properties": one.properties}
@@ -229,6 +236,7 @@ class _Servicer(service.WeaviateServicer):
         wanted = f"Bearer {server.key}" if server.key else None
         if dict(context.invocation_metadata()).get("authorization") != wanted:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized: invalid api key")
+        time.sleep(server.pause)
         if server.failures:
             context.abort(grpc.StatusCode[server.failures.pop(0)], "as it was told")
         try:

@@ -98,8 +98,9 @@ class WeaviateStore:
             self._search = self._ask(lambda: Search(address, key, timeout, meta))
             self._refuse_old(meta)
             schema = self._schema(rest)
-        self._id_type, self._exact_ids = self._check_properties(schema)
-        self._vector, self.similarity = self._vector_kind(schema, vector_name)
+        # What does not read like a schema is told as an answer of another server.
+        self._id_type, self._exact_ids = self._ask(lambda: self._check_properties(schema))
+        self._vector, self.similarity = self._ask(lambda: self._vector_kind(schema, vector_name))
 
     def _refuse_old(self, meta: dict[str, Any]) -> None:
         if self._search.version < OLDEST:
@@ -254,17 +255,19 @@ class WeaviateStore:
         """Yield (id, text) of all objects, in the order of their UUIDs."""
         asked: dict[str, str | int] = {"class": self._name, "limit": PAGE}
         with Rest.opened(*self._rest) as rest:
-            while page := self._page(rest, asked):
-                for one in page:
+            while page := self._ask(lambda: self._page(rest, asked)):
+                for identity, values in page:
                     yield document_of(
-                        one.get("properties") or {}, one["id"], self._text_field, self._id_field,
-                        self.title,
-                    )  # fmt: skip
-                asked["after"] = page[-1]["id"]
+                        values, identity, self._text_field, self._id_field, self.title
+                    )
+                asked["after"] = page[-1][0]
 
-    def _page(self, rest: Rest, asked: dict[str, str | int]) -> list[dict[str, Any]]:
-        answer = self._ask(lambda: rest.get("objects", asked))
-        return (answer or {}).get("objects") or []
+    def _page(self, rest: Rest, asked: dict[str, str | int]) -> list[tuple[str, dict[str, Any]]]:
+        """Return UUIDs and properties of some objects; none after the last one."""
+        answer = rest.get("objects", asked)
+        if answer is None:
+            raise CorpusError(f"{self.title} has gone while its documents were read.")
+        return [(one["id"], one.get("properties") or {}) for one in answer["objects"] or []]
 
     def nearest(self, vectors: NDArray[np.float32], k: int) -> list[Found]:
         """Return (id, score) of the nearest objects of each vector, best first."""

@@ -232,6 +232,17 @@ def test_pages_of_a_larger_collection(serve: Serve, monkeypatch: pytest.MonkeyPa
     assert len(pages) == 10
 
 
+def test_a_collection_that_goes_while_it_is_read(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it is never taken for all of it."""
+    monkeypatch.setattr(weaviate_store, "PAGE", 7)
+    server = serve()
+    server.gone_after = uuid(14)
+    with pytest.raises(CorpusError, match="has gone while its documents were read"):
+        retriever(server)
+
+
 def test_queries_are_encoded_once(serve: Serve) -> None:
     asked: list[str] = []
 
@@ -293,7 +304,7 @@ def recorded(server: Weaviate, vector: str | None, field: str, ids: list[Any]) -
     return server.searches[:]
 
 
-@pytest.mark.parametrize("version", ["1.27.0", "1.28.9", "1.37.2"])
+@pytest.mark.parametrize("version", ["1.28.9", "1.37.2"])
 @pytest.mark.parametrize("vector", [None, "dense"])
 @pytest.mark.parametrize(
     ("field", "ids"),
@@ -481,6 +492,16 @@ def test_a_server_that_goes_away(serve: Serve) -> None:
     assert time.monotonic() - started < 4
 
 
+def test_a_server_that_hangs(serve: Serve) -> None:
+    server = serve()
+    own = retriever(server, timeout=1.0)
+    server.pause = 1.5
+    started = time.monotonic()
+    with pytest.raises(CorpusError, match=r"asked 1 times in 1\.\d sec.*gRPC DEADLINE_EXCEEDED"):
+        own.retrieve(make_queries(own.corpus, QUERIES, POSITIVES))
+    assert time.monotonic() - started < 2
+
+
 def test_only_what_may_pass_is_asked_again(serve: Serve) -> None:
     server = serve()
     own = retriever(server)
@@ -571,6 +592,13 @@ def test_answers_of_a_server(
         retriever(url, retries=2)
     assert keys == [f"Bearer {SECRET}"] * asked
     assert SECRET not in str(caught.value)
+
+
+def test_a_schema_that_is_none(serve: Serve) -> None:
+    server = serve()
+    server.schema["properties"] = [{"title": "text"}]
+    with pytest.raises(CorpusError, match="the answer is not one of Weaviate"):
+        retriever(server)
 
 
 def test_an_encrypted_address() -> None:
