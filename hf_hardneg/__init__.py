@@ -18,6 +18,7 @@ from hf_hardneg.retrievers import (
     RandomRetriever,
     RunRetriever,
     SparseRetriever,
+    WeaviateRetriever,
 )
 from hf_hardneg.samplers import RandomSampler, TopSampler
 
@@ -42,6 +43,7 @@ __all__ = [
     "ScoreFilter",
     "SparseRetriever",
     "TopSampler",
+    "WeaviateRetriever",
 ]
 
 try:

@@ -41,6 +41,7 @@ from hf_hardneg.retrievers import (
     Retriever,
     RunRetriever,
     SparseRetriever,
+    WeaviateRetriever,
 )
 from hf_hardneg.samplers import RandomSampler, Sampler, TopSampler
 from hf_hardneg.stage import Stage
@@ -68,6 +69,7 @@ RETRIEVERS: dict[str, type[Retriever]] = {
         FaissRetriever,
         QdrantRetriever,
         MilvusRetriever,
+        WeaviateRetriever,
     )
 }
 FILTERS: dict[str, type[Filter] | type[Veto]] = {

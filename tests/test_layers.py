@@ -18,7 +18,7 @@ GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {
     "accelerate", "faiss", "gradio", "grpc", "httpx", "milvus_lite", "pymilvus", "qdrant_client",
-    "sentence_transformers", "torch", "transformers",
+    "sentence_transformers", "torch", "transformers", "weaviate",
 }  # fmt: skip
 PUBLIC = [
     "BM25Retriever",
@@ -41,6 +41,7 @@ PUBLIC = [
     "ScoreFilter",
     "SparseRetriever",
     "TopSampler",
+    "WeaviateRetriever",
 ]
 
 

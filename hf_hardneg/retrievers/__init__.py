@@ -10,6 +10,7 @@ from hf_hardneg.retrievers.qdrant import QdrantRetriever
 from hf_hardneg.retrievers.random import RandomRetriever
 from hf_hardneg.retrievers.run import RunRetriever
 from hf_hardneg.retrievers.sparse import SparseRetriever
+from hf_hardneg.retrievers.weaviate import WeaviateRetriever
 
 __all__ = [
     "BM25Retriever",
@@ -22,4 +23,5 @@ __all__ = [
     "Retriever",
     "RunRetriever",
     "SparseRetriever",
+    "WeaviateRetriever",
 ]
