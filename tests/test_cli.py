@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from datasets import load_dataset, load_from_disk
-from small_collection import Collection, invoke, snapshot, spawn, succeed, write_collection
+from small_collection import Collection, fail, invoke, snapshot, spawn, succeed, write_collection
+from tiny_models import save_cross_encoder
 
 import hf_hardneg
 from hf_hardneg import cli
@@ -59,8 +60,10 @@ def test_help_names_every_format() -> None:
 
 def test_commands_are_listed() -> None:
     stdout = succeed("--help").stdout
-    assert "  mine  Mine hard negatives for every query." in stdout
-    assert "  demo  Mine the docstrings of Python's standard library." in stdout
+    words = " ".join(stdout.split())
+    assert "mine Mine hard negatives for every query." in words
+    assert "estimate Say what mining is expected to take here: time, memory, disk." in words
+    assert "demo Mine the docstrings of Python's standard library." in words
 
 
 def test_version_of_the_module() -> None:
@@ -292,3 +295,44 @@ def test_control_c_ends_with_130_and_leaves_nothing(
     )
     assert "Traceback" not in stderr
     assert not folder.exists()
+
+
+# -- what it will take -----------------------------------------------------------------------
+
+
+def test_estimate(beir: Collection) -> None:
+    found = json.loads(succeed("estimate", "--queries", beir.folder, "--format", "json").stdout)
+    assert [phase["name"] for phase in found["phases"]] == [
+        "bm25: index", "bm25: search", "choose and write"
+    ]  # fmt: skip
+    assert (found["rows"], found["documents"]) == (9, 40)
+    assert found["seconds"] == pytest.approx(sum(phase["seconds"] for phase in found["phases"]))
+    shown = succeed("estimate", "--queries", beir.folder).stdout
+    assert "bm25: search" in shown
+    assert "Memory: about" in shown
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_cross_encoder(tmp_path_factory.mktemp("model"))
+
+
+def test_mine_refuses_what_takes_too_long(
+    beir: Collection, tmp_path: Path, cross_encoder: Path
+) -> None:
+    output = tmp_path / "out"
+    asked = [
+        "mine", "--queries", beir.folder, "--strategy", "denoised", "--set",
+        f"model={cross_encoder}", "--output", output, "--max-hours", "0",
+    ]  # fmt: skip
+    message = fail(*asked)
+    assert "not begun, because it would take about" in message
+    assert "denoised: cross-encode" in message
+    assert "--yes" in message
+    assert not output.exists()
+    succeed(*asked, "--yes")
+    assert output.exists()
+
+
+def test_small_work_without_a_model_is_begun_at_once(beir: Collection, tmp_path: Path) -> None:
+    succeed("mine", "--queries", beir.folder, "--output", tmp_path / "out", "--max-hours", "0")
