@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any, TypeVar, cast, overload
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from hf_hardneg.errors import (
 )
 from hf_hardneg.filters import Filter, Veto
 from hf_hardneg.formats.output import output_format as check_format
+from hf_hardneg.locations import is_location, location_of
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import description_of
 from hf_hardneg.positives import KnownPositives
@@ -38,7 +40,7 @@ from hf_hardneg.retrievers import Retriever
 from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
 from hf_hardneg.samplers import Sampler
 from hf_hardneg.stages import OWN_COLUMNS, SCORES, TRACE, UNDERFILLED, Reader
-from hf_hardneg.strategy import Strategy, assemble, brings_corpus, build, check
+from hf_hardneg.strategy import Strategy, assemble, brings_corpus, build, check, searches_alone
 from hf_hardneg.tally import totals_of
 
 __all__ = ["OfflineMiner"]
@@ -72,9 +74,10 @@ class OfflineMiner:
     Args:
         strategy: a strategy string such as ``"bm25+denoised"`` (see :mod:`hf_hardneg.strategy`),
             or a retriever.
-        corpus: the documents, see :class:`~hf_hardneg.corpus.Corpus`. Without one the positives
-            are the corpus; that needs :meth:`mine` or :meth:`retrieve`, which see all rows, or
-            ``positives``.
+        corpus: the documents, see :class:`~hf_hardneg.corpus.Corpus`, or the address of an index
+            or a database that holds them, see :mod:`hf_hardneg.locations`. Without one the
+            positives are the corpus; that needs :meth:`mine` or :meth:`retrieve`, which see all
+            rows, or ``positives``.
         num_negatives: negatives for each row, at least 1.
         seed: of all sampling, not negative. The same seed gives the same bytes.
         filters: filters and vetoes, when ``strategy`` is a retriever.
@@ -152,14 +155,17 @@ class OfflineMiner:
     ) -> None:
         if options:
             raise ParameterError(_unknown_option(next(iter(options))))
-        if corpus is not None and Corpus.of(corpus, self.cache_dir).fingerprint != (
-            retriever.corpus.fingerprint
-        ):
+        if corpus is not None and self._opened(corpus).fingerprint != retriever.corpus.fingerprint:
             raise CorpusError(
                 "the miner and its retriever were given different corpora. Give the corpus to the "
                 "retriever alone."
             )
         self._use(assemble(retriever, filters, sampler))
+
+    def _opened(self, corpus: Any) -> Corpus:  # noqa: ANN401
+        if is_location(corpus):
+            return location_of(corpus).corpus(self.cache_dir)
+        return Corpus.of(corpus, self.cache_dir)
 
     def _take_string(
         self,
@@ -173,18 +179,30 @@ class OfflineMiner:
                 "filters= and sampler= go with a retriever object. Write them into the strategy "
                 "string instead: 'bm25+denoised+random'."
             )
+        location = location_of(corpus) if is_location(corpus) else None
+        given = {} if location is None else location.given()
         try:
-            check(text, self._options)
+            check(text, self._options, given)
         except ParameterError as error:
             near = next((did_you_mean(n, CONSTRUCTOR) for n in self._options if did_you_mean(
                 n, CONSTRUCTOR)), "")  # fmt: skip
             raise ParameterError(f"{error}{near}") from None
         self._text = text
-        if corpus is not None or brings_corpus(text):
-            self._build(None if corpus is None else Corpus.of(corpus, self.cache_dir))
+        if location is not None:
+            own = searches_alone(text, location.retriever) and brings_corpus(text)
+            self._build(None if own else location.corpus(self.cache_dir), given)
+        elif corpus is not None or brings_corpus(text):
+            self._build(None if corpus is None else self._opened(corpus))
 
-    def _build(self, corpus: Corpus | None) -> None:
-        context = {"corpus": corpus, "cache_dir": self.cache_dir, "seed": self.seed}
+    def _build(
+        self, corpus: Corpus | None, given: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    ) -> None:
+        context = {
+            "corpus": corpus,
+            "cache_dir": self.cache_dir,
+            "seed": self.seed,
+            "given": given,
+        }
         self._use(build(self._text, context, self._options))
         # From here on the stages say it all; an option may be a model, which must not travel.
         self._text, self._options = "", {}

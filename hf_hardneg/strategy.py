@@ -48,6 +48,7 @@ from hf_hardneg.stage import Stage
 
 __all__ = [
     "PRESETS",
+    "RETRIEVERS",
     "Parsed",
     "Preset",
     "Strategy",
@@ -56,6 +57,7 @@ __all__ = [
     "build",
     "check",
     "parse",
+    "searches_alone",
 ]
 
 RETRIEVERS: dict[str, type[Retriever]] = {
@@ -287,6 +289,7 @@ def _no_owner(name: str, classes: Sequence[type[Stage]]) -> str:
 def _made(stage: type[Stage], arguments: dict[str, Any], context: Mapping[str, Any]) -> Stage:
     """Call the constructor with what the string, the miner and the context give."""
     known = stage.defaults()
+    arguments = {**context.get("given", {}).get(stage.name, {}), **arguments}
     _refuse_unknown(stage, arguments)
     needed = {name: context[name] for name in stage.context()}
     if "seed" in known and "seed" not in arguments:
@@ -315,7 +318,8 @@ def build(text: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> 
 
     Args:
         text: the strategy string.
-        context: ``corpus``, ``cache_dir`` and ``seed`` for the stages that take them.
+        context: ``corpus``, ``cache_dir`` and ``seed`` for the stages that take them, and
+            ``given``, parameters by the name of a stage, for those that it does not say itself.
         options: parameters to hand to the one stage that has them.
 
     Raises:
@@ -344,8 +348,21 @@ def brings_corpus(text: str) -> bool:
     return parsed.fusion is None and RETRIEVERS[parsed.retrievers[0].name].brings_corpus
 
 
-def check(text: str, options: Mapping[str, Any]) -> None:
+def searches_alone(text: str, name: str) -> bool:
+    """Return whether a strategy has one retriever, the one with this name."""
+    parsed = parse(text)
+    return parsed.fusion is None and parsed.retrievers[0].name == name
+
+
+def check(
+    text: str, options: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
     """Check a strategy string as far as that goes without a corpus.
+
+    Args:
+        text: the strategy string.
+        options: parameters to hand to the one stage that has them.
+        given: parameters by the name of a stage, for those that it does not say itself.
 
     Raises:
         StrategyError, ParameterError: as :func:`build`.
@@ -355,7 +372,7 @@ def check(text: str, options: Mapping[str, Any]) -> None:
     context = {"corpus": None, "cache_dir": None, "seed": 0}
     cut = len(parsed.calls) - len(parsed.stages)
     for stage, arguments in routed[:cut]:
-        _refuse_unknown(stage, arguments)
+        _refuse_unknown(stage, {**(given or {}).get(stage.name, {}), **arguments})
     made = [_made(stage, arguments, context) for stage, arguments in routed[cut:]]
     filters, _, _ = _sorted(made, None)
     if parsed.fusion is None:
