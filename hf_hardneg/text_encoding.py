@@ -75,7 +75,8 @@ class EncodingStage(Stage):
 
     A class that derives from this one has the parameters ``model``, ``revision``,
     ``query_prompt``, ``document_prompt``, ``normalize``, ``batch_size``, ``device`` and
-    ``cache_dir``, and hands them to :meth:`_take_model`.
+    ``cache_dir``, and hands them to :meth:`_take_model`. Where ``model`` may be ``None``, there is
+    nothing to encode then, and the recipe names no model.
 
     Attributes:
         encodes_queries: as in :class:`~hf_hardneg.retrievers.base.Retriever`.
@@ -123,6 +124,8 @@ class EncodingStage(Stage):
 
     def _made(self) -> Encoder:
         """Return the encoder that ``model`` names or is."""
+        if self.model is None:
+            return AbsentEncoder("none", "none")
         settings = {name: getattr(self, name) for name in SETTINGS}
         if not isinstance(self.model, Encoder):
             return SentenceEncoder(
@@ -143,16 +146,21 @@ class EncodingStage(Stage):
 
     def models(self) -> dict[str, dict[str, str]]:
         """Return the model's name and the hash of what decides its vectors."""
+        if self.model is None:
+            return {}
         known = {"model": self._encoder.name, "weights": self._encoder.fingerprint()}
         return {self.name: known}
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters; a model that is no text stands there by its name."""
-        return {**super().parameters(), "model": self._encoder.name}
+        named = {} if self.model is None else {"model": self._encoder.name}
+        return {**super().parameters(), **named}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the parameters and the weights' hash; a loaded model goes as its hash alone."""
         state = super().__getstate__()
+        if self.model is None:
+            return state
         if not isinstance(self.model, str):
             state["model"] = AbsentEncoder(self._encoder.name, self._encoder.fingerprint())
             state.update(dict.fromkeys(SETTINGS))
@@ -239,6 +247,8 @@ class EncodingStage(Stage):
 
     def prepare_queries(self, texts: Sequence[str]) -> None:
         """Encode the queries that are not in the cache, in an order that the rows do not decide."""
+        if self.model is None:
+            return
         encode = partial(encode_checked, self._encoding(), role="query")
         self._kept("query").add(texts, encode)
 
