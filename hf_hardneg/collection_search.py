@@ -22,7 +22,7 @@ from hf_hardneg.errors import CorpusError, ParameterError
 from hf_hardneg.stage import Stage
 from hf_hardneg.stores import Collection, Found, is_remote
 
-__all__ = ["DOCUMENTS_AT_ONCE", "Ask", "CollectionStage"]
+__all__ = ["DOCUMENTS_AT_ONCE", "QUERIES_AT_ONCE", "Ask", "CollectionStage"]
 
 EXTRA = 16
 """Asked for beyond k, so that a tie at the end can be broken by the lower row."""
