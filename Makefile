@@ -53,7 +53,7 @@ $(STAMP): pyproject.toml constraints.txt
 	[ -n "$$torch" ] || fail "constraints.txt has no line 'torch==VERSION': add it"; \
 	echo "installing $$torch and the rest into $(VENV) (the first time takes minutes)"; \
 	$(PIP) $(TORCH_ARGS) "$$torch"; \
-	$(PIP) -e ".[dev,metrics,qdrant,milvus,weaviate]"; \
+	$(PIP) -e ".[dev,metrics,qdrant,milvus,weaviate,elasticsearch]"; \
 	touch "$(STAMP)"
 
 demo: install ## mine hard negatives from a small corpus and show the result

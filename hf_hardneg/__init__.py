@@ -11,6 +11,7 @@ from hf_hardneg.report import Report
 from hf_hardneg.retrievers import (
     BM25Retriever,
     DenseRetriever,
+    ElasticsearchRetriever,
     FaissRetriever,
     HybridRetriever,
     MilvusRetriever,
@@ -28,6 +29,7 @@ __all__ = [
     "Corpus",
     "CrossEncoderDenoiser",
     "DenseRetriever",
+    "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
     "HybridRetriever",

@@ -13,6 +13,7 @@ import ast
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -91,7 +92,7 @@ class Location:
                 f"the address {self.url!r} names an index, which holds no texts. Say where they "
                 f"are: {self.url}{'&' if '?' in self.url else '?'}{DOCUMENTS}=documents.jsonl"
             )
-        if "model" in kind.defaults():
+        if kind.defaults().get("model") is Parameter.empty:
             options.setdefault("model", NO_MODEL)
         return kind(**options, cache_dir=cache_dir).corpus  # type: ignore[call-arg]
 

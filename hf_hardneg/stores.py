@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hf_hardneg.errors import CorpusError, ParameterError, listing
 
 __all__ = [
+    "Collection",
     "Found",
     "Patience",
     "Trouble",
@@ -92,13 +93,21 @@ class Patience:
         return first if len(first) <= REASON_LENGTH else first[:REASON_LENGTH] + "..."
 
 
-class VectorStore(Protocol):
-    """A collection of documents with vectors."""
+class Collection(Protocol):
+    """A collection of documents."""
 
     @property
     def title(self) -> str:
         """What it is and where, for messages."""
         ...
+
+    def documents(self) -> Iterator[tuple[str, str]]:
+        """Yield (id, text) of all documents, in the order of the store."""
+        ...
+
+
+class VectorStore(Collection, Protocol):
+    """A collection of documents with vectors."""
 
     @property
     def dimension(self) -> int:
@@ -108,10 +117,6 @@ class VectorStore(Protocol):
     @property
     def similarity(self) -> str:
         """``cosine``, ``dot`` or ``euclidean``."""
-        ...
-
-    def documents(self) -> Iterator[tuple[str, str]]:
-        """Yield (id, text) of all documents, in the order of the store."""
         ...
 
     def nearest(self, vectors: NDArray[np.float32], k: int) -> list[Found]:

@@ -33,6 +33,7 @@ from hf_hardneg.grammar import StageCall, split, stage_call
 from hf_hardneg.retrievers import (
     BM25Retriever,
     DenseRetriever,
+    ElasticsearchRetriever,
     FaissRetriever,
     HybridRetriever,
     MilvusRetriever,
@@ -72,6 +73,7 @@ RETRIEVERS: dict[str, type[Retriever]] = {
         QdrantRetriever,
         MilvusRetriever,
         WeaviateRetriever,
+        ElasticsearchRetriever,
     )
 }
 FILTERS: dict[str, type[Filter] | type[Veto]] = {

@@ -79,7 +79,8 @@ class EncodingStage(Stage):
 
     A class that derives from this one has the parameters ``model``, ``revision``,
     ``query_prompt``, ``document_prompt``, ``normalize``, ``batch_size``, ``device`` and
-    ``cache_dir``, and hands them to :meth:`_take_model`.
+    ``cache_dir``, and hands them to :meth:`_take_model`. Where ``model`` may be ``None``, there is
+    nothing to encode then, and the recipe names no model.
 
     Attributes:
         encodes_queries: as in :class:`~hf_hardneg.retrievers.base.Retriever`.
@@ -127,6 +128,8 @@ class EncodingStage(Stage):
 
     def _made(self) -> Encoder:
         """Return the encoder that ``model`` names or is."""
+        if self.model is None:
+            return AbsentEncoder("none", "none")
         settings = {name: getattr(self, name) for name in SETTINGS}
         if not isinstance(self.model, Encoder):
             return SentenceEncoder(
@@ -147,16 +150,21 @@ class EncodingStage(Stage):
 
     def models(self) -> dict[str, dict[str, str]]:
         """Return the model's name and the hash of what decides its vectors."""
+        if self.model is None:
+            return {}
         known = {"model": self._encoder.name, "weights": self._encoder.fingerprint()}
         return {self.name: known}
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters; a model that is no text stands there by its name."""
-        return {**super().parameters(), "model": self._encoder.name}
+        named = {} if self.model is None else {"model": self._encoder.name}
+        return {**super().parameters(), **named}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the parameters and the weights' hash; a loaded model goes as its hash alone."""
         state = super().__getstate__()
+        if self.model is None:
+            return state
         if not isinstance(self.model, str):
             state["model"] = AbsentEncoder(self._encoder.name, self._encoder.fingerprint())
             state.update(dict.fromkeys(SETTINGS))
@@ -243,15 +251,14 @@ class EncodingStage(Stage):
 
     def prepare_queries(self, texts: Sequence[str]) -> None:
         """Encode the queries that are not in the cache, in an order that the rows do not decide."""
+        if self.model is None:
+            return
         encode = partial(encode_checked, self._encoding(), role="query")
         self._kept("query").add(texts, encode)
 
     def trial(self, work: Workload) -> Trial:
         """Time the encoding of queries and some searches, and keep nothing of it."""
-        load = loading(self.name, self._encoding())
-        fresh = [text for shard in self._kept("query").missing(work.queries) for text in shard]
-        stored = 4 * self._model_note().dimension
-        encode = encoding(self.name, self._encoding(), in_places(fresh, "query"), stored, work)
+        phases = [] if self.model is None else self._encoding_phases(work)
         with TemporaryDirectory() as scratch:
             # The same open index, with another place for what is encoded.
             same: Any = object.__new__(type(self))
@@ -262,7 +269,14 @@ class EncodingStage(Stage):
             tried = try_search(same, work)
         seconds = tried.query * len(work.queries)
         search = Phase(f"{self.name}: search", seconds, basis=f"{len(work.tried)} queries")
-        return Trial((load, encode, search), work.negatives(tried.nearest))
+        return Trial((*phases, search), work.negatives(tried.nearest))
+
+    def _encoding_phases(self, work: Workload) -> list[Phase]:
+        load = loading(self.name, self._encoding())
+        fresh = [text for shard in self._kept("query").missing(work.queries) for text in shard]
+        stored = 4 * self._model_note().dimension
+        texts = in_places(fresh, "query")
+        return [load, encoding(self.name, self._encoding(), texts, stored, work)]
 
     def _kept(self, role: str) -> TextVectors:
         if role not in self._texts:

@@ -17,8 +17,9 @@ PACKAGE = Path(hf_hardneg.__file__).parent
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {
-    "accelerate", "faiss", "gradio", "grpc", "httpx", "milvus_lite", "pymilvus", "qdrant_client",
-    "sentence_transformers", "torch", "transformers", "weaviate",
+    "accelerate", "elastic_transport", "elasticsearch", "faiss", "gradio", "grpc", "httpx",
+    "milvus_lite", "pymilvus", "qdrant_client", "sentence_transformers", "torch", "transformers",
+    "weaviate",
 }  # fmt: skip
 PUBLIC = [
     "BM25Retriever",
@@ -26,6 +27,7 @@ PUBLIC = [
     "Corpus",
     "CrossEncoderDenoiser",
     "DenseRetriever",
+    "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
     "HybridRetriever",

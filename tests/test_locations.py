@@ -39,6 +39,8 @@ def pairs() -> Dataset:
          {"url": "/data/store.db", "collection": "a", "id_field": "7"}),
         ("weaviate://localhost:8080/Articles?grpc_port=50052", "weaviate",
          {"url": "http://localhost:8080", "collection": "Articles", "grpc_port": 50052}),
+        ("elasticsearch+https://search.example:9200/articles", "elasticsearch",
+         {"url": "https://search.example:9200", "collection": "articles"}),
         ("faiss:///data/a.index?corpus=docs.jsonl&nprobe=8", "faiss",
          {"index": "/data/a.index", "corpus": "docs.jsonl", "nprobe": "8"}),
     ],

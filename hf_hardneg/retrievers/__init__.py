@@ -3,6 +3,7 @@
 from hf_hardneg.retrievers.base import Retriever
 from hf_hardneg.retrievers.bm25 import BM25Retriever
 from hf_hardneg.retrievers.dense import DenseRetriever
+from hf_hardneg.retrievers.elasticsearch import ElasticsearchRetriever
 from hf_hardneg.retrievers.faiss_index import FaissRetriever
 from hf_hardneg.retrievers.hybrid import HybridRetriever
 from hf_hardneg.retrievers.milvus import MilvusRetriever
@@ -15,6 +16,7 @@ from hf_hardneg.retrievers.weaviate import WeaviateRetriever
 __all__ = [
     "BM25Retriever",
     "DenseRetriever",
+    "ElasticsearchRetriever",
     "FaissRetriever",
     "HybridRetriever",
     "MilvusRetriever",
