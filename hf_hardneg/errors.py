@@ -13,6 +13,7 @@ from difflib import get_close_matches
 __all__ = [
     "ColumnError",
     "CorpusError",
+    "EngineError",
     "FormatError",
     "HardNegError",
     "MissingExtraError",
@@ -67,6 +68,10 @@ class UnderfilledError(HardNegError, ValueError):
 
 class ModelError(HardNegError, ValueError):
     """A model cannot be found, opened, or sent to another process."""
+
+
+class EngineError(HardNegError, RuntimeError):
+    """A program that a stage works with, such as Java, is not there, or has ended."""
 
 
 class OutputError(HardNegError, OSError):

