@@ -405,5 +405,5 @@ def test_scifact_from_the_command_line(scifact: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "mined" / "report.json").read_text())
-    print(report)
+    report = json.loads((tmp_path / "mined" / "hardneg" / "report.json").read_text())
+    assert (report["rows_in"], report["rows_out"], report["slots_chosen"]) == (809, 809, 4045)
