@@ -6,28 +6,33 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-slow lint types fix bench clean
+.PHONY: help install demo test test-slow test-lucene lint types fix bench clean
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_ARGS ?=
 ARGS ?=
+# What to install of pyproject.toml's extras. Pyserini has an environment of its own: it brings a
+# hundred packages that nothing else needs.
+EXTRAS ?= dev,metrics,qdrant,milvus,weaviate,elasticsearch
+CONSTRAINTS ?= constraints.txt
+LUCENE_VENV ?= .venv-lucene
 
 BIN := $(VENV)/bin
 # There once an installation has finished; older than the files it was made from when stale.
 STAMP := $(VENV)/.hf-hardneg-installed
 # Marks an environment that this Makefile made, and so may make anew. No other is ever removed.
 OURS := $(VENV)/.hf-hardneg-made-by-make
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 "$(BIN)/python" -m pip install --quiet -c constraints.txt
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 "$(BIN)/python" -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS))
 OLD_PYTHON = import sys; sys.exit(sys.version_info < (3, 10))
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## build the environment (at once when it is up to date)
 
 # A mark without a stamp is an installation that was cut short: that environment starts afresh.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@set -euo pipefail; \
 	fail() { echo "make: $$*" >&2; exit 1; }; \
 	check() { "$$1" -c '$(OLD_PYTHON)' || fail "$$1 is $$("$$1" -V 2>&1)," \
@@ -53,7 +58,7 @@ $(STAMP): pyproject.toml constraints.txt
 	[ -n "$$torch" ] || fail "constraints.txt has no line 'torch==VERSION': add it"; \
 	echo "installing $$torch and the rest into $(VENV) (the first time takes minutes)"; \
 	$(PIP) $(TORCH_ARGS) "$$torch"; \
-	$(PIP) -e ".[dev,metrics,qdrant,milvus,weaviate,elasticsearch]"; \
+	$(PIP) -e ".[$(EXTRAS)]"; \
 	touch "$(STAMP)"
 
 demo: install ## mine hard negatives from a small corpus and show the result
@@ -64,6 +69,11 @@ test: install ## run the tests, without the slow ones (ARGS="-k name" picks some
 
 test-slow: install ## run the slow tests only
 	"$(BIN)/python" -m pytest -n 2 -m slow $(ARGS)
+
+test-lucene: ## run the tests that need Pyserini and Java (makes an environment of their own)
+	@$(MAKE) --no-print-directory install VENV="$(LUCENE_VENV)" EXTRAS=dev,lucene \
+	  CONSTRAINTS="constraints.txt constraints-lucene.txt"
+	"$(LUCENE_VENV)/bin/python" -m pytest -m lucene $(ARGS)
 
 lint: install ## check style and formatting
 	"$(BIN)/python" -m ruff check
@@ -81,4 +91,4 @@ bench: install ## run the benchmarks
 
 clean: ## remove caches and build output (the environment stays)
 	rm -rf build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis ./*.egg-info
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +

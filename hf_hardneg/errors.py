@@ -14,6 +14,7 @@ __all__ = [
     "ColumnError",
     "CorpusError",
     "CostError",
+    "EngineError",
     "FormatError",
     "HardNegError",
     "MissingExtraError",
@@ -72,6 +73,10 @@ class UnderfilledError(HardNegError, ValueError):
 
 class ModelError(HardNegError, ValueError):
     """A model cannot be found, opened, or sent to another process."""
+
+
+class EngineError(HardNegError, RuntimeError):
+    """A program that a stage works with, such as Java, is not there, or has ended."""
 
 
 class OutputError(HardNegError, OSError):

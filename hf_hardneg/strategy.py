@@ -36,6 +36,7 @@ from hf_hardneg.retrievers import (
     ElasticsearchRetriever,
     FaissRetriever,
     HybridRetriever,
+    LuceneRetriever,
     MilvusRetriever,
     QdrantRetriever,
     RandomRetriever,
@@ -74,6 +75,7 @@ RETRIEVERS: dict[str, type[Retriever]] = {
         MilvusRetriever,
         WeaviateRetriever,
         ElasticsearchRetriever,
+        LuceneRetriever,
     )
 }
 FILTERS: dict[str, type[Filter] | type[Veto]] = {

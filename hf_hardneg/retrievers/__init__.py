@@ -6,6 +6,7 @@ from hf_hardneg.retrievers.dense import DenseRetriever
 from hf_hardneg.retrievers.elasticsearch import ElasticsearchRetriever
 from hf_hardneg.retrievers.faiss_index import FaissRetriever
 from hf_hardneg.retrievers.hybrid import HybridRetriever
+from hf_hardneg.retrievers.lucene import LuceneRetriever
 from hf_hardneg.retrievers.milvus import MilvusRetriever
 from hf_hardneg.retrievers.qdrant import QdrantRetriever
 from hf_hardneg.retrievers.random import RandomRetriever
@@ -19,6 +20,7 @@ __all__ = [
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HybridRetriever",
+    "LuceneRetriever",
     "MilvusRetriever",
     "QdrantRetriever",
     "RandomRetriever",

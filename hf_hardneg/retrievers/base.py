@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.stage import Stage
-from hf_hardneg.trials import try_on_a_part
-from hf_hardneg.workload import Trial, Workload
+from hf_hardneg.trials import try_on_a_part, try_search
+from hf_hardneg.workload import Phase, Trial, Workload
 
 __all__ = ["Hits", "Retriever"]
 
@@ -84,8 +84,13 @@ class Retriever(Stage, ABC):
         """Try a part of the work and say what all of it is expected to take.
 
         Nothing that the real work would use is left behind. By default indexes over a part of the
-        corpus are built in a folder for a while.
+        corpus are built in a folder for a while; an index that somebody else made is searched.
         """
+        if self.brings_corpus:
+            tried = try_search(self, work)
+            seconds = tried.query * len(work.queries)
+            search = Phase(f"{self.name}: search", seconds, basis=f"{len(work.tried)} queries")
+            return Trial((search,), work.negatives(tried.nearest))
         return try_on_a_part(self, self._remade, work)
 
     def _remade(self, corpus: Corpus, cache_dir: Path) -> Retriever:
