@@ -31,6 +31,7 @@ PUBLIC = [
     "HybridRetriever",
     "MarginFilter",
     "MilvusRetriever",
+    "MultiVectorRetriever",
     "OfflineMiner",
     "QdrantRetriever",
     "RandomRetriever",
