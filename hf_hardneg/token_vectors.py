@@ -4,8 +4,11 @@ A matrix product rounds differently with the shape of the matrices, the number o
 processor, so it is only used to find, for each token of the query, which tokens of a document can
 be the nearest: those within its error of the largest. Their products are then computed again, in
 double precision, where the product of two float32 is exact, and added up in the order of the
-dimensions, one by one. So a score does not depend on which others are computed with it. On 200
-documents of 180 tokens that second look was at 1.02 tokens of a document for each of the query.
+dimensions, one by one. So a score does not depend on which others are computed with it.
+
+For one query of 32 tokens and 200 documents of 180 tokens, random vectors of 128 dimensions, on
+one core: 5.7 ms of 11.8 for the product, 2.9 for the second look, which is at 1.001 tokens of a
+document for each of the query's; ``maxsim`` of sentence-transformers takes 13.4.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ EMPTY_DOCUMENT = -1e9
 """Score of a document without a token that counts, as in sentence-transformers: below all."""
 UNIT = 2.0**-24
 LARGEST = 1e37
+TINY = 1e-18
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +149,22 @@ def _rounded_products(
     sum of their sizes (N. Higham, "Accuracy and stability of numerical algorithms", 2002,
     equation 3.5), which is at most the product of the two lengths.
     """
-    lengths, others = (
-        np.sqrt((part.astype(np.float64) ** 2).sum(axis=1)) for part in (query, vectors)
-    )
-    largest = lengths * others.max(initial=0)
-    if largest.max(initial=0) > LARGEST:  # a product may be infinite: look at all of them
+    largest = _lengths(query) * _lengths(vectors).max(initial=0)
+    if not largest.max(initial=0) <= LARGEST:  # a product may be infinite: look at all of them
         shape = (len(query), len(vectors))
         return np.zeros(shape, np.float32), np.ones(len(query), np.float32)
     share = query.shape[1] * UNIT
     # A little more than twice, for the rounding of the comparison itself and of tiny products.
     slack = 4 * share / (1 - share) * largest + 1e-30
     return query @ vectors.T, slack.astype(np.float32)
+
+
+def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the lengths of vectors, or a little more; infinity where their squares are."""
+    # In single precision, which takes a seventh of the time: the slack is twice what it has to be.
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+    # What is too small to be squared adds no more than this.
+    lengths: NDArray[np.float64] = np.sqrt(squares.astype(np.float64))
+    lengths += TINY * np.sqrt(vectors.shape[1])
+    return lengths
