@@ -73,7 +73,8 @@ class Candidates:
             ragged as ``Queries.offsets``; ``nan`` where there is none.
         source_names: names of the retrievers.
         source_ranks: rank in the list of each retriever, 0 where it does not list the document,
-            int32, shape (batch, k, retrievers); ``None`` where there is one retriever alone.
+            int32, shape (batch, k, retrievers); ``None`` where there is one retriever alone and the
+            candidates are in its order.
     """
 
     rows: NDArray[np.int64]

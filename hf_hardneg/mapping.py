@@ -17,7 +17,7 @@ from hf_hardneg.cache import content_hash, explain_os_error
 from hf_hardneg.distributed import world
 from hf_hardneg.errors import HardNegError
 
-__all__ = ["BatchStage", "Step", "map_steps"]
+__all__ = ["BatchStage", "Step", "finished", "map_steps"]
 
 PART_ROWS = 50_000
 MAPPING_VERSION = 1
@@ -89,10 +89,7 @@ def map_steps(
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
-    everyone = world()
-    size = (part_rows or PART_ROWS) * max(num_proc or 1, 1)
-    if everyone.size > 1:  # so that each process has a part
-        size = max(min(size, -(-len(rows) // everyone.size)), 1)
+    everyone, size = world(), _part_size(rows, num_proc, part_rows)
     if everyone.main:
         _sweep(rows, steps, home, size, resume=resume)
     everyone.wait()
@@ -119,6 +116,20 @@ def map_steps(
     return [
         _whole(parts[place], kept[place].key) for place, step in enumerate(steps) if step.wanted
     ]
+
+
+def finished(rows: Dataset, steps: Sequence[Step], *, home: Path, num_proc: int | None) -> bool:
+    """Return whether :meth:`map_steps` would find everything made already."""
+    places = _places(rows, steps, home, _part_size(rows, num_proc, None))
+    return all((kept.folder / DONE).exists() for kept in places)
+
+
+def _part_size(rows: Dataset, num_proc: int | None, part_rows: int | None) -> int:
+    """Return the number of rows in a part."""
+    size, processes = (part_rows or PART_ROWS) * max(num_proc or 1, 1), world().size
+    if processes > 1:  # so that each process has a part
+        size = max(min(size, -(-len(rows) // processes)), 1)
+    return size
 
 
 def _writing_error(error: BaseException) -> OSError | None:

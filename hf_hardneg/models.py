@@ -22,14 +22,25 @@ from hf_hardneg.workers import in_worker
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-__all__ = ["LoadedModel", "load_cross_encoder", "model_fingerprint", "model_name"]
+__all__ = [
+    "LoadedModel",
+    "load_cross_encoder",
+    "model_fingerprint",
+    "model_name",
+    "module_settings",
+]
 
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".onnx", ".xml", ".json", ".txt", ".model", ".msgpack")
+WEIGHT_SUFFIXES = (
+    ".safetensors", ".bin", ".onnx", ".xml", ".json", ".txt", ".model", ".msgpack", ".metadata",
+)  # fmt: skip
+"""The last is where ColBERT's own format keeps its lengths and marks."""
 COMMIT_FOLDER = "snapshots"
 EMBEDDING_SETTINGS = ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
 HUB_FILES = ("config.json", "modules.json")
 """A transformer has the first, a static embedding model the second alone."""
 READ = 1 << 22
+FOUND_OUT = ("embedding_dimension", "word_embedding_dimension")
+"""Settings that a module sets by itself when it is first used."""
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +146,17 @@ def _settings(model: Any) -> list[Any]:  # noqa: ANN401
         length,
         [str(getattr(model, name, None)) for name in EMBEDDING_SETTINGS],
     ]
+
+
+def module_settings(model: Any) -> list[Any]:  # noqa: ANN401
+    """Return what decides the vectors of a loaded model beside weights and configuration."""
+    settings: list[Any] = [getattr(model, "max_active_dims", None)]
+    for module in getattr(model, "modules", list)():
+        names = [name for name in getattr(module, "config_keys", ()) if name not in FOUND_OUT]
+        if names:
+            values = {name: str(getattr(module, name, None)) for name in names}
+            settings.append([type(module).__name__, values])
+    return settings
 
 
 def model_name(model: Any) -> str:  # noqa: ANN401

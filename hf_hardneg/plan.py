@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Features, List, Value
+from datasets import Dataset, Features, List, Value
 from numpy.typing import NDArray
 
 from hf_hardneg.columns import QueryColumns, find_columns, read_batch
@@ -24,6 +24,7 @@ from hf_hardneg.stages import (
     TRACE,
     TRACE_FEATURE,
     DecideStage,
+    QueryBatches,
     Reader,
     RetrieveStage,
     WriteStage,
@@ -136,10 +137,17 @@ class Plan:
         decided = DecideStage(self.reader, self.rules, self.policy, retriever.source_names)(pool)
         return self._write_stage(decided.column_names)(decided)
 
+    def query_batches(self, rows: Dataset) -> QueryBatches:
+        """Return all queries with their positives, as the retriever sees them batch by batch."""
+        retriever = self.strategy.retriever
+        return QueryBatches(
+            replace(self.reader, known=None), rows, retriever.batch_rows, retriever.reads_keys
+        )
+
     def retrieve_step(self, features: Features, *, wanted: bool) -> Step:
         """Return the step that adds the pool columns."""
         retriever = self.strategy.retriever
-        joined = SOURCE_RANKS if len(retriever.source_names) > 1 else {}
+        joined = SOURCE_RANKS if retriever.keeps_source_ranks else {}
         return Step(
             RetrieveStage(self.reader, retriever),
             Features({**_without_own(features), **POOL_FEATURES, **joined}),

@@ -12,7 +12,7 @@ from datasets import Dataset, IterableDataset
 
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError
-from hf_hardneg.mapping import Step, map_steps
+from hf_hardneg.mapping import Step, finished, map_steps
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import check_pool_columns, describe, description_of
 from hf_hardneg.queries import column_names, query_texts
@@ -79,6 +79,12 @@ class Run:
             started = time.perf_counter()
             retriever.prepare_queries(query_texts(rows, plan.reader.columns))
             self.seconds[f"{retriever.name} queries"] = time.perf_counter() - started
+        if retriever.encodes_candidates:
+            started = time.perf_counter()
+            step = plan.retrieve_step(rows.features, wanted=True)
+            if not finished(rows, [step], home=self.home, num_proc=self.num_proc):
+                retriever.prepare_candidates(plan.query_batches(rows))
+            self.seconds[f"{retriever.name} candidates"] = time.perf_counter() - started
 
     def _decide(self, plan: Plan, before: list[Step], rows: Dataset) -> Dataset:
         """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_hardneg.cache import content_hash
 from hf_hardneg.errors import ModelError, listing
-from hf_hardneg.models import LoadedModel, model_fingerprint, model_name
+from hf_hardneg.models import LoadedModel, model_fingerprint, model_name, module_settings
 from hf_hardneg.sparse_vectors import SparseVectors
 from hf_hardneg.workers import in_worker
 
@@ -20,8 +20,6 @@ __all__ = ["SparseModel"]
 
 ENCODER_VERSION = 1
 SIMILARITIES = ("dot", "cosine")
-FOUND_OUT = ("embedding_dimension", "word_embedding_dimension")
-"""Settings that a module sets by itself when it is first used."""
 
 
 class SparseModel:
@@ -68,7 +66,7 @@ class SparseModel:
         if self._weights is None:
             self._weights = model_fingerprint(self._model, self._revision)
             if not isinstance(self._model, str | LoadedModel):
-                self._weights = content_hash(self._weights, _module_settings(self._model))
+                self._weights = content_hash(self._weights, module_settings(self._model))
         return self._weights
 
     def fingerprint(self) -> str:
@@ -185,14 +183,3 @@ class SparseModel:
                     "language model's head nor a trained sparse autoencoder. Give a SPLADE model, "
                     "or use the retriever dense."
                 )
-
-
-def _module_settings(model: Any) -> list[Any]:  # noqa: ANN401
-    """Return what decides the vectors of a loaded model beside weights and configuration."""
-    settings: list[Any] = [getattr(model, "max_active_dims", None)]
-    for module in getattr(model, "modules", list)():
-        names = [name for name in getattr(module, "config_keys", ()) if name not in FOUND_OUT]
-        if names:
-            values = {name: str(getattr(module, name, None)) for name in names}
-            settings.append([type(module).__name__, values])
-    return settings

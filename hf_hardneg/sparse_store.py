@@ -24,6 +24,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.sparse_vectors import SparseVectors
+from hf_hardneg.text_parts import TextParts, open_array
 from hf_hardneg.vectors import distinct_texts
 
 __all__ = ["Shard", "SparseDocuments", "SparseTexts"]
@@ -39,11 +40,6 @@ Encode = Callable[[list[str]], SparseVectors]
 def _save(folder: Path, **arrays: NDArray[Any]) -> None:
     for name, values in arrays.items():
         save_array(folder / f"{name}.npy", values)
-
-
-def _array(folder: Path, name: str) -> NDArray[Any]:
-    """Open an array without reading it."""
-    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +103,7 @@ class SparseDocuments:
             _save(folder, first=first, number=number)
 
         folder = published_folder(self.folder / "distinct", build)
-        return _array(folder, "first"), _array(folder, "number")
+        return open_array(folder, "first"), open_array(folder, "number")
 
     def __len__(self) -> int:
         """Return the number of distinct texts."""
@@ -164,9 +160,9 @@ class SparseDocuments:
             return self._opened[number]
         folder, first = self._place(number), number * self.per_shard
         opened = Shard(
-            starts=_array(folder, "starts"),
-            places=_array(folder, "places"),
-            weights=_array(folder, "weights"),
+            starts=open_array(folder, "starts"),
+            places=open_array(folder, "places"),
+            weights=open_array(folder, "weights"),
             first=first,
             texts=min(self.per_shard, len(self) - first),
         )
@@ -209,34 +205,12 @@ class SparseDocuments:
         return np.diff(self._members[0])[numbers]
 
 
-class SparseTexts:
+class SparseTexts(TextParts):
     """Sparse vectors of texts that come as they come, each encoded once and found by its content.
 
     Args:
         folder: of one encoder and role.
     """
-
-    def __init__(self, folder: Path) -> None:
-        """Read the keys that are there."""
-        self._folder = folder
-        self._read()
-
-    def _read(self) -> None:
-        """Look at parts that this or another process has written since."""
-        self._parts = sorted(mark.parent for mark in self._folder.glob(f"*/{DONE}"))
-        keys = [_array(part, "keys") for part in self._parts]
-        flat = np.concatenate([np.zeros(0, np.uint64), *keys])
-        owner = np.repeat(np.arange(len(keys)), [len(part) for part in keys])
-        row = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(part)) for part in keys)])
-        self._keys, first = np.unique(flat, return_index=True)
-        self._owner, self._row = owner[first], row[first]
-
-    def _places(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the place of each key among the sorted keys, -1 where it is not there."""
-        if not len(self._keys):
-            return np.full(len(keys), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[place] == keys, place, -1)
 
     def add(self, texts: Sequence[str], encode: Encode) -> int:
         """Encode and keep the texts that are not there; return how many that were.
@@ -247,26 +221,25 @@ class SparseTexts:
             OutputError: the disk is full, or the folder cannot be written.
         """
         keys, first = np.unique(exact_keys(texts), return_index=True)
-        if (self._places(keys) < 0).any():
-            self._read()
-        fresh = np.flatnonzero(self._places(keys) < 0)
-        hidden = len(fresh) <= SHARD or None
-        with tqdm(total=len(fresh), desc="Encoding texts", unit=" texts", disable=hidden) as bar:
-            for start in range(0, len(fresh), SHARD):
-                own = fresh[start : start + SHARD]
+        parts = self.missing(keys)
+        number = sum(map(len, parts))
+        hidden = len(parts) <= 1 or None
+        with tqdm(total=number, desc="Encoding texts", unit=" texts", disable=hidden) as bar:
+            for part in parts:
 
-                def write(folder: Path, own: NDArray[np.int64] = own) -> None:
-                    vectors = encode([texts[place] for place in first[own]])
+                def write(folder: Path, part: NDArray[np.uint64] = part) -> None:
+                    own = first[np.searchsorted(keys, part)]
+                    vectors = encode([texts[place] for place in own])
                     _save(
-                        folder, keys=keys[own], starts=vectors.starts, dims=vectors.dims,
+                        folder, keys=part, starts=vectors.starts, dims=vectors.dims,
                         weights=vectors.weights, dimension=np.array([vectors.dimension]),
                     )  # fmt: skip
 
-                published_folder(self._folder / content_hash(keys[own].tolist()), write)
-                bar.update(len(own))
-        if len(fresh):
-            self._read()
-        return len(fresh)
+                self.publish(part, write)
+                bar.update(len(part))
+        if number:
+            self.refresh()
+        return number
 
     def of(self, texts: Sequence[str], encode: Encode) -> SparseVectors:
         """Return the vectors of texts, at least one; what is missing is encoded."""
@@ -278,10 +251,10 @@ class SparseTexts:
         for part in np.unique(owner):
             folder = self._parts[part]
             stored = SparseVectors(
-                starts=_array(folder, "starts"),
-                dims=_array(folder, "dims"),
-                weights=_array(folder, "weights"),
-                dimension=int(_array(folder, "dimension")[0]),
+                starts=open_array(folder, "starts"),
+                dims=open_array(folder, "dims"),
+                weights=open_array(folder, "weights"),
+                dimension=int(open_array(folder, "dimension")[0]),
             )
             found.append(stored.take(rows[order[owner[order] == part]]))
         return SparseVectors.joined(found).take(np.argsort(order))

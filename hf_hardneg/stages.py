@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Features, List, Value
+from datasets import Dataset, Features, List, Value
 from numpy.typing import NDArray
 
 from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
@@ -27,8 +28,8 @@ from hf_hardneg.retrievers.random import random_rows
 from hf_hardneg.selection import Rules, chosen_rows, select, trace_names
 
 __all__ = [
-    "OWN_COLUMNS", "UNDERFILLED", "DecideStage", "Reader", "RetrieveStage", "TimedStage",
-    "WriteStage", "decision_features",
+    "OWN_COLUMNS", "UNDERFILLED", "DecideStage", "QueryBatches", "Reader", "RetrieveStage",
+    "TimedStage", "WriteStage", "decision_features",
 ]  # fmt: skip
 
 UNDERFILLED = ("keep", "drop", "error", "fill")
@@ -76,6 +77,27 @@ class Reader:
         """Read and resolve one batch; see :func:`~hf_hardneg.queries.to_queries`."""
         raw = read_batch(table, find_columns(table.column_names, self.columns))
         return to_queries(raw, self.corpus, self.known, keys=keys, find=find)
+
+
+@dataclass(frozen=True)
+class QueryBatches:
+    """All queries of a data set, batch by batch, as often as they are asked for.
+
+    Attributes:
+        reader: reads the batches.
+        rows: the data set.
+        size: rows in a batch.
+        keys: whether the queries' keys are needed.
+    """
+
+    reader: Reader
+    rows: Dataset
+    size: int
+    keys: bool
+
+    def __iter__(self) -> Iterator[Queries]:
+        for table in self.rows.with_format("arrow").iter(self.size):
+            yield self.reader.queries(without(table, OWN_COLUMNS), keys=self.keys)
 
 
 def without(table: pa.Table, names: frozenset[str]) -> pa.Table:

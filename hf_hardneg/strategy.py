@@ -9,7 +9,11 @@ Several retrievers are joined by ``fusion``, which may stand right after them to
 
     bm25@100,dense@50+fusion(by='weighted')+denoised
 
-Stages after the first ``+`` are filters, vetoes and at most one sampler (default ``top``).
+``multi-vector`` scores the candidates of what stands before it anew, and stands there too::
+
+    bm25@200+multi-vector(model='my/colbert', top_k=100)+margin(relative=0.05)
+
+Stages after that are filters, vetoes and at most one sampler (default ``top``).
 Without a retriever in front, ``bm25@100`` is meant.
 """
 
@@ -36,8 +40,10 @@ from hf_hardneg.retrievers import (
     ElasticsearchRetriever,
     FaissRetriever,
     HybridRetriever,
+    JoinedRetriever,
     LuceneRetriever,
     MilvusRetriever,
+    MultiVectorRetriever,
     QdrantRetriever,
     RandomRetriever,
     Retriever,
@@ -78,6 +84,9 @@ RETRIEVERS: dict[str, type[Retriever]] = {
         LuceneRetriever,
     )
 }
+RERANKERS: dict[str, type[JoinedRetriever]] = {
+    stage.name: stage for stage in (MultiVectorRetriever,)
+}
 FILTERS: dict[str, type[Filter] | type[Veto]] = {
     stage.name: stage for stage in (RankFilter, ScoreFilter, MarginFilter, CrossEncoderDenoiser)
 }
@@ -116,6 +125,10 @@ PRESETS: dict[str, Preset] = {
 
 DEFAULT_RETRIEVER = "bm25"
 FUSION = HybridRetriever.name
+JOINERS: dict[str, type[JoinedRetriever]] = {FUSION: HybridRetriever, **RERANKERS}
+"""Stages that work on the retrievers' lists and stand right after them."""
+AFTER_RETRIEVERS: dict[str, type[Stage]] = {**RERANKERS, **FILTERS, **SAMPLERS}
+"""Stages that a strategy without a retriever may begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,27 +137,26 @@ class Parsed:
 
     Attributes:
         retrievers: one or more.
-        fusion: how several are joined; ``None`` where there is one.
+        joiners: what works on their lists, in the order of the string: first how several are
+            joined, also where the string leaves that out; then what scores the candidates anew.
         stages: filters, vetoes and samplers, in their order.
     """
 
     retrievers: list[StageCall]
-    fusion: StageCall | None
+    joiners: list[StageCall]
     stages: list[StageCall]
 
     @property
     def calls(self) -> list[StageCall]:
         """All of them, in the order of the string."""
-        joined = [] if self.fusion is None else [self.fusion]
-        return [*self.retrievers, *joined, *self.stages]
+        return [*self.retrievers, *self.joiners, *self.stages]
 
     @property
     def classes(self) -> list[type[Stage]]:
         """The class of each call."""
-        joined: list[type[Stage]] = [] if self.fusion is None else [HybridRetriever]
         return [
             *(RETRIEVERS[call.name] for call in self.retrievers),
-            *joined,
+            *(JOINERS[call.name] for call in self.joiners),
             *({**FILTERS, **SAMPLERS}[call.name] for call in self.stages),
         ]
 
@@ -168,11 +180,13 @@ class Strategy:
 
     def __str__(self) -> str:
         """Return the canonical string, defaults left out."""
-        joined = self.retriever if isinstance(self.retriever, HybridRetriever) else None
-        parts = [self.retriever] if joined is None else joined.retrievers
-        rest: list[Stage] = [*self.filters, *self.vetoes]
-        if joined is not None and joined.parameters():
-            rest.insert(0, joined)
+        parts: Sequence[Retriever] = [self.retriever]
+        joiners: list[Stage] = []
+        while isinstance(parts[0], JoinedRetriever) and len(parts) == 1:
+            joiner, parts = parts[0], parts[0].parts
+            if joiner.name in RERANKERS or joiner.parameters():
+                joiners.insert(0, joiner)
+        rest: list[Stage] = [*joiners, *self.filters, *self.vetoes]
         if self.sampler != TopSampler():
             rest.append(self.sampler)
         return "+".join([",".join(map(_head, parts)), *(stage.expression() for stage in rest)])
@@ -215,26 +229,28 @@ def parse(text: str) -> Parsed:
     head, *rest = split(preset.strategy if preset else text, "+")
     retrievers = [stage_call(part) for part in split(head, ",")]
     if len(retrievers) == 1 and retrievers[0].name not in RETRIEVERS:
-        if retrievers[0].name not in {**FILTERS, **SAMPLERS}:
-            _unknown(retrievers[0].name, [*RETRIEVERS, *FILTERS, *SAMPLERS, *PRESETS])
+        if retrievers[0].name not in AFTER_RETRIEVERS:
+            _unknown(retrievers[0].name, [*RETRIEVERS, *AFTER_RETRIEVERS, *PRESETS])
         rest = [head, *rest]
         retrievers = [StageCall(DEFAULT_RETRIEVER)]
     for call in retrievers:
         if call.name not in RETRIEVERS:
             _unknown(call.name, list(RETRIEVERS))
     stages = [stage_call(part) for part in rest]
-    fusion = StageCall(FUSION) if len(retrievers) > 1 else None
-    if fusion is not None and stages and stages[0].name == FUSION:
-        fusion, *stages = stages
+    joiners = [StageCall(FUSION)] if len(retrievers) > 1 else []
+    if joiners and stages and stages[0].name == FUSION:
+        joiners = [stages.pop(0)]
+    while stages and stages[0].name in RERANKERS:
+        joiners.append(stages.pop(0))
     for call in stages:
-        if call.name == FUSION:
+        if call.name in JOINERS:
+            joiner = JOINERS[call.name]
             raise StrategyError(
-                f"{FUSION!r} joins several retrievers and stands right after them: "
-                "'bm25,dense+fusion(by='weighted')+denoised'."
+                f"{call.name!r} {joiner.wants} and stands right after them: {joiner.example!r}."
             )
         if call.name not in FILTERS and call.name not in SAMPLERS:
-            _unknown(call.name, [*FILTERS, *SAMPLERS])
-    return Parsed(retrievers, fusion, stages)
+            _unknown(call.name, [*RERANKERS, *FILTERS, *SAMPLERS])
+    return Parsed(retrievers, joiners, stages)
 
 
 def _unknown(name: str, choices: Sequence[str]) -> None:
@@ -278,7 +294,7 @@ def _no_owner(name: str, classes: Sequence[type[Stage]]) -> str:
     known = sorted({parameter for stage in classes for parameter in stage.defaults()})
     elsewhere = [
         stage.name
-        for stage in (*RETRIEVERS.values(), *FILTERS.values(), *SAMPLERS.values())
+        for stage in (*RETRIEVERS.values(), *AFTER_RETRIEVERS.values())
         if name in stage.defaults()
     ]
     hint = did_you_mean(name, known)
@@ -290,14 +306,28 @@ def _no_owner(name: str, classes: Sequence[type[Stage]]) -> str:
     )
 
 
-def _made(stage: type[Stage], arguments: dict[str, Any], context: Mapping[str, Any]) -> Stage:
-    """Call the constructor with what the string, the miner and the context give."""
+def _made(
+    stage: type[Stage],
+    arguments: dict[str, Any],
+    context: Mapping[str, Any],
+    parts: Sequence[Retriever] = (),
+) -> Stage:
+    """Call the constructor with what the string, the miner and the context give.
+
+    Args:
+        stage: the class.
+        arguments: from the string and the miner.
+        context: ``corpus``, ``cache_dir`` and ``seed`` for the stages that take them.
+        parts: what a stage that works on the lists of others works on.
+    """
     known = stage.defaults()
     arguments = {**context.get("given", {}).get(stage.name, {}), **arguments}
     _refuse_unknown(stage, arguments)
     needed = {name: context[name] for name in stage.context()}
     if "seed" in known and "seed" not in arguments:
         needed["seed"] = context["seed"]
+    if issubclass(stage, JoinedRetriever):
+        needed[stage.parts_parameter] = parts[0] if stage in RERANKERS.values() else parts
     return stage(**{**needed, **arguments})
 
 
@@ -331,31 +361,31 @@ def build(text: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> 
         ParameterError: an unknown parameter, one out of range, or one that two stages share.
     """
     parsed = parse(text)
-    classes = parsed.classes
-    routed = _routed(parsed.calls, classes, options)
-    made = [
-        _made(stage, arguments, context)
-        for stage, arguments in zip(classes, routed, strict=True)
-        if stage is not HybridRetriever
-    ]
-    number = len(parsed.retrievers)
-    if parsed.fusion is None:
-        return assemble(made[0], made[1:])
-    parts = [part for part in made[:number] if isinstance(part, Retriever)]
-    _refuse_unknown(HybridRetriever, routed[number])
-    return assemble(HybridRetriever(parts, **routed[number]), made[number:])
+    routed = zip(parsed.classes, _routed(parsed.calls, parsed.classes, options), strict=True)
+    retrievers: list[Retriever] = []
+    stages: list[Stage] = []
+    for stage, arguments in routed:
+        # A stage that joins stands after all of what it joins, and takes their place.
+        made = _made(stage, arguments, context, retrievers)
+        if isinstance(made, JoinedRetriever):
+            retrievers = [made]
+        elif isinstance(made, Retriever):
+            retrievers.append(made)
+        else:
+            stages.append(made)
+    return assemble(retrievers[0], stages)
 
 
 def brings_corpus(text: str) -> bool:
     """Return whether a strategy needs no corpus, because its one retriever has the documents."""
     parsed = parse(text)
-    return parsed.fusion is None and RETRIEVERS[parsed.retrievers[0].name].brings_corpus
+    return len(parsed.retrievers) == 1 and RETRIEVERS[parsed.retrievers[0].name].brings_corpus
 
 
 def searches_alone(text: str, name: str) -> bool:
     """Return whether a strategy has one retriever, the one with this name."""
     parsed = parse(text)
-    return parsed.fusion is None and parsed.retrievers[0].name == name
+    return len(parsed.retrievers) == 1 and parsed.retrievers[0].name == name
 
 
 def check(
@@ -379,7 +409,7 @@ def check(
         _refuse_unknown(stage, {**(given or {}).get(stage.name, {}), **arguments})
     made = [_made(stage, arguments, context) for stage, arguments in routed[cut:]]
     filters, _, _ = _sorted(made, None)
-    if parsed.fusion is None:
+    if not parsed.joiners:
         _refuse_unscored(RETRIEVERS[parsed.retrievers[0].name], filters)
 
 

@@ -6,12 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import WORDS, save_bi_encoder, save_cross_encoder
+from tiny_models import (
+    WORDS,
+    save_bi_encoder,
+    save_cross_encoder,
+    save_multi_vector,
+    save_splade,
+)
 
 from hf_hardneg import BM25Retriever, CallableEncoder, Corpus, DenseRetriever, OfflineMiner
 from hf_hardneg.candidates import Candidates, Queries
@@ -289,3 +296,44 @@ def test_small_work_without_a_model_is_not_tried_first(corpus: Corpus) -> None:
 def test_a_budget_below_zero(corpus: Corpus, rows: Dataset) -> None:
     with pytest.raises(ParameterError, match="budget=-1"):
         OfflineMiner("bm25", corpus=corpus).estimate(rows, budget=-1)
+
+
+def test_late_interaction(corpus: Corpus, rows: Dataset, cache: Path, tmp_path: Path) -> None:
+    model = str(save_multi_vector(tmp_path / "model"))
+    miner = OfflineMiner("bm25@20+multi-vector", corpus=corpus, model=model)
+    found = miner.estimate(rows, budget=BUDGET)
+    assert names(found) == [
+        "bm25: index", "bm25: search", "multi-vector: load the model",
+        "multi-vector: encode documents", "multi-vector: encode queries", "multi-vector: score",
+        "choose and write",
+    ]  # fmt: skip
+    assert not any("multi-vector" in name for name in files(cache))
+    disk = {phase.name: phase.disk for phase in found.phases}
+    dimension = miner.mine(rows) and 4
+    assert disk["multi-vector: encode documents"] % dimension == 0
+
+
+def test_an_index_that_somebody_else_made(
+    corpus: Corpus, rows: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    texts = corpus.texts(range(len(corpus)))
+    index = faiss.IndexFlatIP(8)
+    vectors = encode(texts)
+    index.add((vectors / np.linalg.norm(vectors, axis=1)[:, None]).astype(np.float32))
+    faiss.write_index(index, str(tmp_path / "a.index"))
+    miner = OfflineMiner(
+        "faiss@20", corpus=corpus, model=CallableEncoder(encode, name="words"),
+        index=str(tmp_path / "a.index"),
+    )  # fmt: skip
+    found = miner.estimate(rows, budget=BUDGET)
+    assert names(found) == [
+        "faiss: load the model", "faiss: encode queries", "faiss: search", "choose and write"
+    ]  # fmt: skip
+    assert not any(".keys." in name for name in files(cache))
+
+
+def test_a_sparse_model(corpus: Corpus, rows: Dataset, cache: Path, tmp_path: Path) -> None:
+    model = str(save_splade(tmp_path / "model"))
+    found = OfflineMiner("sparse@20", corpus=corpus, model=model).estimate(rows, budget=BUDGET)
+    assert names(found) == ["sparse: index", "sparse: search", "choose and write"]
+    assert not any("sparse" in name for name in files(cache))

@@ -34,6 +34,7 @@ PUBLIC = [
     "LuceneRetriever",
     "MarginFilter",
     "MilvusRetriever",
+    "MultiVectorRetriever",
     "OfflineMiner",
     "QdrantRetriever",
     "RandomRetriever",

@@ -16,6 +16,7 @@ from hf_hardneg import (
     DenseRetriever,
     HybridRetriever,
     MarginFilter,
+    MultiVectorRetriever,
     RandomRetriever,
     RandomSampler,
     RankFilter,
@@ -24,7 +25,7 @@ from hf_hardneg import (
     TopSampler,
 )
 from hf_hardneg.errors import HardNegError, ParameterError, StrategyError
-from hf_hardneg.retrievers import Retriever
+from hf_hardneg.retrievers import JoinedRetriever, Retriever
 from hf_hardneg.strategy import PRESETS, Strategy, assemble, build, check, parse
 
 DOCUMENTS = ["red car", "blue boat", "green train"]
@@ -64,6 +65,16 @@ def made(text: str, context: dict[str, Any], **options: Any) -> Strategy:
         ("bm25(stopwords=['a', \"it's\"], stemmer=None)",
          "bm25@100(stemmer=None, stopwords=['a', \"it's\"])"),
         ("bm25\n  + margin(\n    relative=0.1\n  )", "bm25@100+margin(relative=0.1)"),
+        ("multi-vector", "bm25@100+multi-vector"),
+        ("bm25@7 + multi-vector @ 7", "bm25@7+multi-vector"),
+        ("bm25@200+multi-vector(top_k=100, model='m')+margin",
+         "bm25@200+multi-vector(model='m', top_k=100)+margin"),
+        ("random+multi-vector@9+margin+random",
+         "random@100(seed=3)+multi-vector(top_k=9)+margin+random"),
+        ("bm25,dense+multi-vector", "bm25@100,dense@100+multi-vector"),
+        ("bm25,dense@9+fusion(top_k=8)+multi-vector@5+multi-vector(model='b', top_k=3)+denoised",
+         "bm25@100,dense@9+fusion(top_k=8)+multi-vector(top_k=5)"
+         "+multi-vector(model='b', top_k=3)+denoised"),
     ],
 )  # fmt: skip
 def test_the_canonical_string(text: str, canonical: str, context: dict[str, Any]) -> None:
@@ -146,7 +157,20 @@ def single_retrievers(corpus: Corpus) -> st.SearchStrategy[Retriever]:
     )
 
 
+def reranked(first: Retriever) -> st.SearchStrategy[Retriever]:
+    return st.builds(
+        MultiVectorRetriever,
+        st.just(first),
+        model=words,
+        top_k=st.none() | st.integers(1, first.top_k),
+        query_prompt=st.none() | words,
+        max_length=st.none() | st.integers(1, 99),
+        storage=st.sampled_from(["float32", "float16"]),
+    )
+
+
 def retrievers(corpus: Corpus) -> st.SearchStrategy[Retriever]:
+    """Single ones, joined ones, and either scored anew."""
     single = single_retrievers(corpus)
     joined = st.builds(
         HybridRetriever,
@@ -154,7 +178,15 @@ def retrievers(corpus: Corpus) -> st.SearchStrategy[Retriever]:
         rrf_k=st.floats(0, 99),
         top_k=st.none() | st.integers(1, 99),
     )
-    return st.one_of(single, joined)
+    plain = st.one_of(single, joined)
+    once = plain.flatmap(reranked)
+    return st.one_of(plain, once, once.flatmap(reranked))
+
+
+def searching(retriever: Retriever) -> tuple[Retriever, ...]:
+    """Those that search themselves."""
+    parts = retriever.parts if isinstance(retriever, JoinedRetriever) else ()
+    return tuple(part for own in parts for part in searching(own)) or (retriever,)
 
 
 @given(data=st.data())
@@ -171,8 +203,8 @@ def test_any_strategy_comes_back_from_its_string(data: st.DataObject, context: A
     assert again == strategy
     assert str(again) == text
     parsed = parse(text)
-    parts = retriever.retrievers if isinstance(retriever, HybridRetriever) else [retriever]
-    assert [call.arguments["top_k"] for call in parsed.retrievers] == [p.top_k for p in parts]
+    depths = [part.top_k for part in searching(retriever)]
+    assert [call.arguments["top_k"] for call in parsed.retrievers] == depths
     kinds = [*strategy.filters, *strategy.vetoes]
     rest = parsed.stages[: len(kinds)]
     assert [call.name for call in rest] == [stage.name for stage in kinds]
@@ -202,6 +234,36 @@ def test_joined_retrievers(context: dict[str, Any]) -> None:
         made("bm25,dense+fusion(k=1)", context)
     with pytest.raises(StrategyError, match="adds up scores, and 'random' gives none"):
         made("bm25,random+fusion(by='weighted')", context)
+
+
+def test_candidates_that_are_scored_anew(context: dict[str, Any]) -> None:
+    text = "bm25@7,random@3(seed=3)+fusion(rrf_k=5.0)+multi-vector(model='m', top_k=4)"
+    strategy = made(text, context)
+    assert str(strategy) == text
+    late = strategy.retriever
+    assert isinstance(late, MultiVectorRetriever)
+    assert isinstance(late.first, HybridRetriever)
+    assert late.source_names == ("bm25", "random")
+    assert late.corpus is context["corpus"]
+    assert late.cache_dir == context["cache_dir"]
+    given = made("bm25@9+multi-vector", context, storage="float16", model="m", k1=1)
+    assert str(given) == "bm25@9(k1=1.0)+multi-vector(model='m', storage='float16')"
+    for told, options, said in (
+        ("bm25+multi-vector", {"top_k": 3}, "two stages, 'bm25' and 'multi-vector'. Say which"),
+        ("dense+multi-vector", {"model": "m"}, "parameter of two stages, 'dense' and 'multi-ve"),
+        ("multi-vector(models='m')", {}, "has no parameter 'models'. Did you mean 'model'"),
+        ("multi-vector(first='bm25')", {}, "multi-vector has no parameter 'first'"),
+        ("bm25+multi-vector", {"storages": 1}, "'storages'. Did you mean 'storage'"),
+        ("bm25", {"document_prompt": "d"}, "milvus, multi-vector: add "),
+    ):
+        for refuse in (lambda: check(told, options), lambda: build(told, context, options)):  # noqa: B023
+            with pytest.raises(ParameterError) as error:
+                refuse()
+            assert said in str(error.value)
+    with pytest.raises(ParameterError, match="top_k=9, and 'bm25' lists only 5 for each query"):
+        made("bm25@5+multi-vector@9", context)
+    with pytest.raises(ParameterError, match="works on the lists of other retrievers itself"):
+        HybridRetriever([late, late])
 
 
 def test_a_run_with_awkward_signs_in_its_name(context: dict[str, Any], tmp_path: Path) -> None:
@@ -243,6 +305,11 @@ REFUSED = [
     ("bm25,dense+margin+fusion", "stands right after them"),
     ("bm25,dense+fusion+fusion", "stands right after them"),
     ("fusion", "unknown stage 'fusion'"),
+    ("bm25+multi-vector+fusion", "'fusion' joins several retrievers and stands right after them"),
+    ("bm25,dense+multi-vector+fusion", 'stands right after them: "bm25,dense+fusion('),
+    ("bm25+margin+multi-vector", "'multi-vector' scores the candidates of retrievers anew and"),
+    ("bm25+multi-vektor", "unknown stage 'multi-vektor'. Did you mean 'multi-vector'?"),
+    ("bm25,multi-vector", "unknown stage 'multi-vector'"),
     ("bm25,margin", "unknown stage 'margin'"),
     ("bm25+top+random", "2 samplers: top, random; expected at most one"),
     ("random+margin", "margin compares scores, and the retriever 'random' gives none"),

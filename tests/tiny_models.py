@@ -78,6 +78,62 @@ def save_bi_encoder(
     return folder / "model"
 
 
+def save_multi_vector(
+    folder: Path,
+    *,
+    seed: int = 0,
+    prompts: dict[str, str] | None = None,
+    similarity: str | None = None,
+    skipped: list[str] | None = None,
+    expanded: int | None = None,
+    document_length: int | None = None,
+) -> Path:
+    """Write a late-interaction model with random weights: one BERT layer, 8 dimensions a token.
+
+    Args:
+        folder: made if it is not there; the model is in ``model``.
+        seed: of the weights.
+        prompts: of the roles.
+        similarity: ``maxsim`` or ``meanmaxsim``.
+        skipped: words of documents that do not count.
+        expanded: tokens that every query is expanded to, if it is.
+        document_length: tokens of a document that are read.
+    """
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    tokenizer, vocabulary = _tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1,
+                num_attention_heads=2, intermediate_size=32, max_position_embeddings=64,
+                initializer_range=0.5,
+            )
+        )  # fmt: skip
+        smaller = Dense(
+            16, 8, bias=False, activation_function=torch.nn.Identity(),
+            module_input_name="token_embeddings",
+        )  # fmt: skip
+    model.save_pretrained(folder / "bert")
+    tokenizer.save_pretrained(folder / "bert")
+    expansion = None if expanded is None else {"strategy": "fixed", "length": expanded}
+    words = Transformer(
+        str(folder / "bert"),
+        query_expansion=expansion,  # type: ignore[arg-type]
+        document_length=document_length,
+    )
+    normal = Normalize(module_input_name="token_embeddings")
+    whole = MultiVectorEncoder(
+        modules=[words, smaller, MultiVectorMask(skiplist_words=skipped), normal],
+        prompts=prompts, similarity_fn_name=similarity, device="cpu",
+    )  # fmt: skip
+    whole.save(str(folder / "model"))
+    return folder / "model"
+
+
 def save_cross_encoder(
     folder: Path, *, seed: int = 0, outputs: int = 1, activation: str | None = None
 ) -> Path:

@@ -1,6 +1,6 @@
 """Where candidates come from, one file each."""
 
-from hf_hardneg.retrievers.base import Retriever
+from hf_hardneg.retrievers.base import JoinedRetriever, Retriever
 from hf_hardneg.retrievers.bm25 import BM25Retriever
 from hf_hardneg.retrievers.dense import DenseRetriever
 from hf_hardneg.retrievers.elasticsearch import ElasticsearchRetriever
@@ -8,6 +8,7 @@ from hf_hardneg.retrievers.faiss_index import FaissRetriever
 from hf_hardneg.retrievers.hybrid import HybridRetriever
 from hf_hardneg.retrievers.lucene import LuceneRetriever
 from hf_hardneg.retrievers.milvus import MilvusRetriever
+from hf_hardneg.retrievers.multi_vector import MultiVectorRetriever
 from hf_hardneg.retrievers.qdrant import QdrantRetriever
 from hf_hardneg.retrievers.random import RandomRetriever
 from hf_hardneg.retrievers.run import RunRetriever
@@ -20,8 +21,10 @@ __all__ = [
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HybridRetriever",
+    "JoinedRetriever",
     "LuceneRetriever",
     "MilvusRetriever",
+    "MultiVectorRetriever",
     "QdrantRetriever",
     "RandomRetriever",
     "Retriever",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from hf_hardneg.stage import Stage
 from hf_hardneg.trials import try_on_a_part, try_search
 from hf_hardneg.workload import Phase, Trial, Workload
 
-__all__ = ["Hits", "Retriever"]
+__all__ = ["Hits", "JoinedRetriever", "Retriever"]
 
 Hits = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -33,6 +33,7 @@ class Retriever(Stage, ABC):
         scored: whether scores mean anything; margins need a retriever with scores.
         batch_rows: queries in a call of :meth:`search`; no influence on the result.
         encodes_queries: whether :meth:`prepare_queries` does anything.
+        encodes_candidates: whether :meth:`prepare_candidates` does anything.
         reads_keys: whether ``queries.keys`` is looked at; without it they are all 0.
         brings_corpus: whether it reads the documents where it searches, if none are given.
     """
@@ -40,6 +41,7 @@ class Retriever(Stage, ABC):
     scored: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 2_000
     encodes_queries: ClassVar[bool] = False
+    encodes_candidates: ClassVar[bool] = False
     brings_corpus: ClassVar[bool] = False
     reads_keys: ClassVar[bool] = True
     corpus: Corpus
@@ -49,6 +51,11 @@ class Retriever(Stage, ABC):
     def source_names(self) -> tuple[str, ...]:
         """Names of the retrievers that work here: of this one alone, unless it joins several."""
         return (self.name,)
+
+    @property
+    def keeps_source_ranks(self) -> bool:
+        """Whether a candidate keeps its rank in each list that it comes from."""
+        return len(self.source_names) > 1
 
     def models(self) -> dict[str, dict[str, str]]:
         """Return what identifies the models, by the name of the retriever; empty without any."""
@@ -79,6 +86,13 @@ class Retriever(Stage, ABC):
 
     def prepare_queries(self, texts: Sequence[str]) -> None:
         """Do what all queries need before workers are started, once for all batches."""
+
+    def prepare_candidates(self, batches: Iterable[Queries]) -> None:
+        """Do what all candidates and positives need before workers are started.
+
+        Args:
+            batches: all queries; may be gone through several times.
+        """
 
     def trial(self, work: Workload) -> Trial:
         """Try a part of the work and say what all of it is expected to take.
@@ -113,3 +127,104 @@ class Retriever(Stage, ABC):
             positive_scores=self.positive_scores(queries, hits),
             source_names=self.source_names,
         )
+
+
+class JoinedRetriever(Retriever):
+    """A retriever over the lists of others, its parts.
+
+    In a strategy string it stands right after them: ``bm25,dense+fusion(by='weighted')``. A
+    subclass takes its parts as the first parameter of its constructor, keeps them under that
+    name, and sets ``corpus`` to theirs.
+
+    Attributes:
+        parts_parameter: name of that parameter.
+        wants: what stands before it, for messages.
+        example: a strategy string with it.
+    """
+
+    parts_parameter: ClassVar[str]
+    wants: ClassVar[str]
+    example: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Retriever, ...]:
+        """The retrievers that it works on."""
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the parameters that a strategy string may set; the parts stand before it."""
+        own = super().defaults()
+        return {name: value for name, value in own.items() if name != cls.parts_parameter}
+
+    def __eq__(self, other: object) -> bool:
+        """Two are equal when their parts and parameters are."""
+        return (
+            super().__eq__(other)
+            and isinstance(other, JoinedRetriever)
+            and self.parts == other.parts
+        )
+
+    __hash__ = Retriever.__hash__
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the parameters and the parts."""
+        return {**super().__getstate__(), self.parts_parameter: getattr(self, self.parts_parameter)}
+
+    @property
+    def batch_rows(self) -> int:  # type: ignore[override]
+        """As the part that wants the fewest."""
+        return min(part.batch_rows for part in self.parts)
+
+    @property
+    def reads_keys(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.reads_keys for part in self.parts)
+
+    @property
+    def encodes_queries(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.encodes_queries for part in self.parts)
+
+    @property
+    def encodes_candidates(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.encodes_candidates for part in self.parts)
+
+    def prepare(self) -> None:
+        """Prepare every part."""
+        for part in self.parts:
+            part.prepare()
+
+    def prepare_queries(self, texts: Sequence[str]) -> None:
+        """Let every part see the queries."""
+        for part in self.parts:
+            part.prepare_queries(texts)
+
+    def prepare_candidates(self, batches: Iterable[Queries]) -> None:
+        """Let every part that wants it see all batches."""
+        for part in self.parts:
+            if part.encodes_candidates:
+                part.prepare_candidates(batches)
+
+    def trial(self, work: Workload) -> Trial:
+        """Try every part."""
+        trials = [part.trial(work) for part in self.parts]
+        return Trial(
+            tuple(phase for trial in trials for phase in trial.phases),
+            [pair for trial in trials for pair in trial.nearest],
+            tuple(note for trial in trials for note in trial.notes),
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Return the notes of all parts."""
+        return tuple(note for part in self.parts for note in part.notes())
+
+    def search(self, queries: Queries) -> Hits:
+        """Return the candidates and their scores; see :meth:`Retriever.search`."""
+        found = self.retrieve(queries)
+        return found.rows, found.scores
+
+    def positive_scores(self, queries: Queries, hits: Hits) -> NDArray[np.float32]:
+        """Return the score of each positive by the same scorer."""
+        return self.retrieve(queries).positive_scores

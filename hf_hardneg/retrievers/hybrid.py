@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries, order_by_score
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.errors import ParameterError, StrategyError
-from hf_hardneg.retrievers.base import Hits, Retriever
-from hf_hardneg.workload import Trial, Workload
+from hf_hardneg.retrievers.base import JoinedRetriever, Retriever
 
 __all__ = ["HybridRetriever"]
 
 METHODS = ("rrf", "weighted")
-PARTS = "retrievers"
 
 
-class HybridRetriever(Retriever):
+class HybridRetriever(JoinedRetriever):
     """Candidates of several retrievers, each with what found it and at which rank.
 
     In a strategy string the retrievers stand before the first ``+``, joined by commas, and this
@@ -49,6 +47,9 @@ class HybridRetriever(Retriever):
     """
 
     name = "fusion"
+    parts_parameter = "retrievers"
+    wants = "joins several retrievers"
+    example = "bm25,dense+fusion(by='weighted')+denoised"
 
     def __init__(
         self,
@@ -65,6 +66,12 @@ class HybridRetriever(Retriever):
             isinstance(part, Retriever) for part in self.retrievers
         ):
             raise ParameterError(f"fusion: {retrievers!r}; expected two retrievers or more.")
+        nested = [part.name for part in self.retrievers if isinstance(part, JoinedRetriever)]
+        if nested:
+            raise ParameterError(
+                f"fusion: {nested[0]!r} works on the lists of other retrievers itself, and a "
+                "strategy string has no way to say that. Join the retrievers that it works on."
+            )
         self.corpus = self.retrievers[0].corpus
         for part in self.retrievers[1:]:
             if part.corpus.fingerprint != self.corpus.fingerprint:
@@ -97,11 +104,6 @@ class HybridRetriever(Retriever):
 
     # -- the recipe --------------------------------------------------------------------------
 
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """Return the parameters that a strategy string may set; the retrievers stand before it."""
-        return {name: value for name, value in super().defaults().items() if name != PARTS}
-
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""
         values = super().parameters()
@@ -115,19 +117,10 @@ class HybridRetriever(Retriever):
         inside = "".join(f", {name}={value!r}" for name, value in self.parameters().items())
         return f"HybridRetriever([{parts}]{inside})"
 
-    def __eq__(self, other: object) -> bool:
-        """Two are equal when their parts and parameters are."""
-        return (
-            super().__eq__(other)
-            and isinstance(other, HybridRetriever)
-            and self.retrievers == other.retrievers
-        )
-
-    __hash__ = Retriever.__hash__
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the parameters and the parts."""
-        return {**super().__getstate__(), PARTS: self.retrievers}
+    @property
+    def parts(self) -> tuple[Retriever, ...]:
+        """The retrievers that are joined."""
+        return self.retrievers
 
     def models(self) -> dict[str, dict[str, str]]:
         """Return what identifies the models of the parts."""
@@ -148,54 +141,7 @@ class HybridRetriever(Retriever):
             for place, name in enumerate(names)
         )
 
-    @property
-    def batch_rows(self) -> int:  # type: ignore[override]
-        """As the part that wants the fewest."""
-        return min(part.batch_rows for part in self.retrievers)
-
-    @property
-    def reads_keys(self) -> bool:  # type: ignore[override]
-        """Whether any part does."""
-        return any(part.reads_keys for part in self.retrievers)
-
-    @property
-    def encodes_queries(self) -> bool:  # type: ignore[override]
-        """Whether any part does."""
-        return any(part.encodes_queries for part in self.retrievers)
-
-    def prepare(self) -> None:
-        """Prepare every part."""
-        for part in self.retrievers:
-            part.prepare()
-
-    def prepare_queries(self, texts: Sequence[str]) -> None:
-        """Let every part see the queries."""
-        for part in self.retrievers:
-            part.prepare_queries(texts)
-
-    def notes(self) -> tuple[str, ...]:
-        """Return the notes of all parts."""
-        return tuple(note for part in self.retrievers for note in part.notes())
-
-    def trial(self, work: Workload) -> Trial:
-        """Try every part."""
-        trials = [part.trial(work) for part in self.retrievers]
-        return Trial(
-            tuple(phase for trial in trials for phase in trial.phases),
-            [pair for trial in trials for pair in trial.nearest],
-            tuple(note for trial in trials for note in trial.notes),
-        )
-
     # -- fusion ------------------------------------------------------------------------------
-
-    def search(self, queries: Queries) -> Hits:
-        """Return the fused list; see :meth:`Retriever.search`."""
-        found = self.retrieve(queries)
-        return found.rows, found.scores
-
-    def positive_scores(self, queries: Queries, hits: Hits) -> NDArray[np.float32]:
-        """Return the fused score of each positive."""
-        return self.retrieve(queries).positive_scores
 
     def retrieve(self, queries: Queries) -> Candidates:
         """Return the union of all lists, best first, with the rank in each of them."""
