@@ -17,7 +17,8 @@ PACKAGE = Path(hf_hardneg.__file__).parent
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {
-    "accelerate", "faiss", "gradio", "grpc", "httpx", "milvus_lite", "pymilvus", "qdrant_client",
+    "accelerate", "faiss", "gradio", "grpc", "httpx", "milvus_lite", "onnxruntime", "openvino",
+    "optimum", "pymilvus", "qdrant_client",
     "sentence_transformers", "torch", "transformers",
 }  # fmt: skip
 PUBLIC = [
