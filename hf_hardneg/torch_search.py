@@ -245,8 +245,9 @@ def full_float32(kind: str) -> Iterator[None]:
 
     with ONE_AT_A_TIME, ExitStack() as stack:
         stack.enter_context(torch.autocast(kind, enabled=False))
-        if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
-            for flags in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul):
+        backends: Any = torch.backends  # not all of it is in the types
+        if hasattr(backends.cuda.matmul, "fp32_precision"):
+            for flags in (backends.cuda.matmul, backends.mkldnn.matmul):
                 stack.callback(setattr, flags, "fp32_precision", flags.fp32_precision)
                 flags.fp32_precision = "ieee"
         else:  # before torch 2.9
