@@ -181,7 +181,7 @@ def test_openvino_computes_in_what_was_asked_for(model: Path) -> None:
     assert gap < 0.05
     # Elsewhere OpenVINO may compute in float32 all the same.
     assert gap > 1e-4 or hardware_dtype("cpu") == "float32"
-    with pytest.raises(ModelError, match="device='cuda'.*OpenVINO is used on the CPU here"):
+    with pytest.raises(ModelError, match=r"device='cuda'.*OpenVINO is used on the CPU here"):
         loading_options("openvino", "float32", "cuda")
 
 

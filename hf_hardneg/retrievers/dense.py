@@ -210,6 +210,7 @@ class DenseRetriever(Retriever):
 
     def prepare(self) -> None:
         """Encode the documents that are not in the cache."""
+        nearest_on(self.search_device, 0)  # a GPU that is not there is told before, not after
         if isinstance(self._encoder, SentenceEncoder) and not self._encoder.unchanged():
             self._encoder, self._documents, self._texts = self._made(), None, {}
             self._approximate = None

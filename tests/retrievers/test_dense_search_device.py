@@ -61,4 +61,5 @@ def test_devices_that_are_refused() -> None:
     if not torch.cuda.is_available():
         retriever = DenseRetriever(corpus, model=ENCODER, search_device="cuda")
         with pytest.raises(ParameterError, match="sees no such GPU here"):
-            retriever.search(make_queries(corpus, ["red"], [["blue"]]))
+            retriever.prepare()  # before anything is encoded
+        assert not retriever._vectors().complete
