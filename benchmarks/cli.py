@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks import (
     bookkeeping,
     dense_mining,
+    gpu,
     large_corpus,
     lazy_veto,
     mine_bm25,
@@ -23,6 +24,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.machine import cores, describe_machine
 from benchmarks.results import write
 from benchmarks.table import tables
+from hf_hardneg.devices import found_gpu
 
 __all__ = ["main"]
 
@@ -35,6 +37,7 @@ BENCHMARKS = {
     "bookkeeping": bookkeeping.run,
     "large_corpus": large_corpus.run,
     "dense_mining": dense_mining.run,
+    "gpu": gpu.run,
 }
 ONCE = ("lazy_veto", "large_corpus", "dense_mining")
 """Counts decide in the first, and they are the same every time; the others take long."""
@@ -46,7 +49,11 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.run", description="Take the figures of hf-hardneg."
     )
-    parser.add_argument("names", nargs="*", help=f"which: {', '.join(BENCHMARKS)}; default all")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        help=f"which: {', '.join(BENCHMARKS)}; default all, gpu only where there is one",
+    )
     parser.add_argument(
         "--data",
         type=Path,
@@ -86,13 +93,27 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--gigabytes", type=float, default=1.1, help="index of miner_hash; default 1.1"
     )
+    parser.add_argument("--device", default=None, help="device of gpu; default: the GPU")
+    parser.add_argument(
+        "--documents", type=int, default=8_800_000, help="vectors of gpu; default 8,800,000"
+    )
     found = parser.parse_args(words)  # fmt: skip
     unknown = [name for name in found.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; expected {', '.join(BENCHMARKS)}")
     if found.repeat is not None and found.repeat < 1:
         parser.error("--repeat must be at least 1")
+    if found.documents < 1:
+        parser.error("--documents must be at least 1")
     return found
+
+
+def _names(asked: argparse.Namespace) -> list[str]:
+    """Return which figures to take: all, unless some are named."""
+    if asked.names:
+        return list(asked.names)
+    there = asked.device is not None or found_gpu() is not None
+    return [name for name in BENCHMARKS if name != "gpu" or there]
 
 
 def _say(console: Console, name: str, text: str) -> None:
@@ -109,7 +130,7 @@ def main(words: list[str] | None = None) -> int:
     if load is not None and load > 0.5 * cores():
         console.print(f"[yellow]The machine is busy (load {load}): times will be noisy.[/yellow]")
     missed = False
-    for name in asked.names or list(BENCHMARKS):
+    for name in _names(asked):
         context = Context(
             data=asked.data.expanduser().resolve(),
             model=asked.model.expanduser().resolve(),
@@ -118,6 +139,8 @@ def main(words: list[str] | None = None) -> int:
             trial=not asked.no_trial,
             queries=asked.queries,
             gigabytes=asked.gigabytes,
+            device=asked.device,
+            documents=asked.documents,
             say=partial(_say, console, name),
         )
         try:

@@ -25,6 +25,8 @@ class Context:
         trial: look for the fastest settings of bare bm25s first.
         queries: size of the sample of ``lazy_veto``.
         gigabytes: size of the index of ``miner_hash``.
+        device: of ``gpu``; ``None`` for the GPU that torch sees.
+        documents: vectors that ``gpu`` searches.
         say: shows a line of progress.
     """
 
@@ -35,6 +37,8 @@ class Context:
     trial: bool = True
     queries: int = 1_000
     gigabytes: float = 1.1
+    device: str | None = None
+    documents: int = 8_800_000
     say: Callable[[str], None] = _silent
 
     def order(self, sides: list[str], repeat: int) -> list[str]:

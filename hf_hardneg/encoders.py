@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_hardneg.backends import check_backend, hardware_dtype, loading_options
 from hf_hardneg.cache import content_hash
 from hf_hardneg.checks import one_of
 from hf_hardneg.errors import ModelError, ParameterError, listing
@@ -38,10 +39,7 @@ __all__ = [
 
 ROLES = ("query", "document")
 SIMILARITIES = ("cosine", "dot", "euclidean")
-DTYPES = ("float32", "bfloat16", "float16", "auto")
-BACKENDS = ("torch", "onnx", "openvino")
-ENCODER_VERSION = 1
-BF16_INSTRUCTIONS = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+ENCODER_VERSION = 2
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +74,8 @@ class EncoderSettings:
     Attributes:
         revision: branch, tag or commit on the Hub.
         dtype: of the computation: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for bfloat16
-            where the processor or the GPU multiplies it in hardware, else float32.
+            where the processor or the GPU multiplies it in hardware, else float32. With ``onnx``
+            always float32, with ``openvino`` no float16.
         query_prompt: put before each query; ``None`` for the model's own, if it has one.
         document_prompt: put before each document; ``None`` for the model's own.
         max_length: tokens of a text that are used; ``None`` for the model's own limit.
@@ -96,25 +95,9 @@ class EncoderSettings:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the model."""
-        one_of("dense", "dtype", self.dtype, DTYPES)
-        one_of("dense", "backend", self.backend, BACKENDS)
+        check_backend(self.backend, self.dtype)
         if self.similarity is not None:
             one_of("dense", "similarity", self.similarity, SIMILARITIES)
-
-
-def hardware_dtype(device: str | None) -> str:
-    """Return ``bfloat16`` where it is multiplied in hardware, else ``float32``."""
-    import torch
-
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device != "cpu":
-        return "float32"
-    # Emulated bfloat16 is slower than float32; these two are the instructions that are not.
-    checks = (getattr(torch.cpu, name, bool) for name in BF16_INSTRUCTIONS)
-    return "bfloat16" if any(check() for check in checks) else "float32"
 
 
 class SentenceEncoder:
@@ -179,7 +162,9 @@ class SentenceEncoder:
     def dtype(self) -> str:
         """The dtype of the computation, ``auto`` resolved for this machine."""
         asked = self._settings.dtype
-        return hardware_dtype(self._device) if asked == "auto" else asked
+        if asked != "auto":
+            return asked
+        return hardware_dtype(self._device, self._settings.backend)
 
     def fingerprint(self) -> str:
         """Return a hash of the weights and the settings."""
@@ -298,18 +283,12 @@ class SentenceEncoder:
             # A forked worker inherits torch's thread pool without its threads, and would wait
             # for them for ever; with one thread there is nobody to wait for.
             torch.set_num_threads(1)
+        own = self._settings
+        options = loading_options(own.backend, self.dtype, self._device)
         from sentence_transformers import SentenceTransformer
 
-        own = self._settings
-        dtype = {"dtype": getattr(torch, self.dtype)} if own.backend == "torch" else {}
         try:
-            return SentenceTransformer(
-                str(self._model),
-                revision=own.revision,
-                device=self._device,
-                backend=own.backend,  # type: ignore[arg-type]
-                model_kwargs=dtype if self.dtype != "float32" else {},
-            )
+            return SentenceTransformer(str(self._model), revision=own.revision, **options)
         except Exception as error:  # the loaders below have no common base for their failures
             raise ModelError(f"the model {self.name!r} cannot be loaded: {error}") from error
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from hf_hardneg.cache import content_hash
+from hf_hardneg.devices import model_device
 from hf_hardneg.errors import ModelError
 from hf_hardneg.workers import in_worker
 
@@ -31,9 +32,11 @@ __all__ = [
 ]
 
 WEIGHT_SUFFIXES = (
-    ".safetensors", ".bin", ".onnx", ".xml", ".json", ".txt", ".model", ".msgpack", ".metadata",
+    ".safetensors", ".bin", ".onnx", ".onnx_data", ".data", ".xml", ".json", ".txt", ".model",
+    ".msgpack", ".metadata",
 )  # fmt: skip
-"""The last is where ColBERT's own format keeps its lengths and marks."""
+"""ONNX keeps weights of more than 2 GB in a file beside: ``model.onnx_data``, ``.onnx.data``; in
+``.metadata`` ColBERT's own format keeps its lengths and marks."""
 COMMIT_FOLDER = "snapshots"
 EMBEDDING_SETTINGS = ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
 HUB_FILES = ("config.json", "modules.json")
@@ -222,7 +225,9 @@ def load_cross_encoder(
     from sentence_transformers import CrossEncoder
 
     try:
-        loaded = CrossEncoder(str(model), revision=revision, max_length=max_length, device=device)
+        loaded = CrossEncoder(
+            str(model), revision=revision, max_length=max_length, device=model_device(device)
+        )
     except Exception as error:  # the loaders below have no common base for their failures
         raise ModelError(f"the cross-encoder {str(model)!r} cannot be loaded: {error}") from error
     return _checked(loaded)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_hardneg.backends import hardware_dtype, loading_options
 from hf_hardneg.cache import content_hash
-from hf_hardneg.encoders import hardware_dtype
 from hf_hardneg.errors import ModelError, listing
 from hf_hardneg.models import LoadedModel, model_fingerprint, model_name, module_settings
 from hf_hardneg.token_vectors import TokenVectors
@@ -216,12 +216,10 @@ class MultiVectorModel:
                 "late interaction needs sentence-transformers 6.2 or newer, which has the class "
                 "MultiVectorEncoder. Update it: pip install -U sentence-transformers"
             ) from error
-        dtype = {} if self.dtype == "float32" else {"dtype": getattr(torch, self.dtype)}
+        options = loading_options("torch", self.dtype, self._device)
         self._refuse_another_kind(self._model)
         try:
-            return MultiVectorEncoder(
-                self._model, revision=self._revision, device=self._device, model_kwargs=dtype
-            )
+            return MultiVectorEncoder(self._model, revision=self._revision, **options)
         except Exception as error:  # the loaders below have no common base for their failures
             raise ModelError(f"the model {self.name!r} cannot be loaded: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_hardneg.cache import content_hash
+from hf_hardneg.devices import model_device
 from hf_hardneg.errors import ModelError, listing
 from hf_hardneg.models import LoadedModel, model_fingerprint, model_name, module_settings
 from hf_hardneg.sparse_vectors import SparseVectors
@@ -164,7 +165,9 @@ class SparseModel:
         from sentence_transformers import SparseEncoder
 
         try:
-            loaded = SparseEncoder(self._model, revision=self._revision, device=self._device)
+            loaded = SparseEncoder(
+                self._model, revision=self._revision, device=model_device(self._device)
+            )
         except Exception as error:  # the loaders below have no common base for their failures
             raise ModelError(f"the model {self.name!r} cannot be loaded: {error}") from error
         self._refuse_untrained(loaded)

@@ -20,6 +20,7 @@ __all__ = ["Nearest", "exact_search", "pair_similarity"]
 
 EXTRA = 8
 UNIT = 2.0**-24
+TINY = 2.0**-126
 SCORES_AT_ONCE = 1 << 24
 
 Nearest = Callable[
@@ -106,7 +107,8 @@ def _rounding(queries: NDArray[np.float32], vectors: NDArray[np.float32], simila
         for part in (queries, vectors)
     )
     size = (one + two) ** 2 if similarity == "euclidean" else one * two
-    return float(2.5 * (queries.shape[1] + 4) * UNIT * size)
+    # Beside that, whatever falls below the normal floats may be lost on some devices.
+    return float(2.5 * (queries.shape[1] + 4) * (UNIT * size + TINY))
 
 
 def exact_search(
@@ -134,12 +136,17 @@ def exact_search(
     for start, vectors in blocks:
         width = min(k + EXTRA, len(vectors))
         rough, places = nearest(queries, vectors, width, similarity)
-        found = _scored(queries, vectors, places, similarity)
-        best, scores = _merged(best, scores, start + places, found, k)
+        slack = _rounding(queries, vectors, similarity)
+        # The candidates of later blocks are mostly far below what was found before.
+        hopeful = ~(rough < scores[:, -1:] - slack)
+        own = np.flatnonzero(hopeful.any(axis=1))
+        reach = int(hopeful.sum(axis=1).max(initial=0))  # best first: they stand at the beginning
+        more, wanted = places[own, :reach], hopeful[own, :reach]
+        found = _scored(queries, own, vectors, more, wanted, similarity)
+        best[own], scores[own] = _merged(best[own], scores[own], start + more, found, k)
         if width == len(vectors):
             continue
         # What was left out scores at most the last that was taken, give or take the rounding.
-        slack = _rounding(queries, vectors, similarity)
         unsure = np.flatnonzero(scores[:, -1] <= rough[:, -1] + slack)
         portion = max(SCORES_AT_ONCE // len(vectors), 1)
         for at in range(0, len(unsure), portion):
@@ -152,12 +159,17 @@ def exact_search(
 
 def _scored(
     queries: NDArray[np.float32],
+    own: NDArray[np.int64],
     vectors: NDArray[np.float32],
     places: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
     similarity: str,
 ) -> NDArray[np.float32]:
-    lines = np.repeat(np.arange(len(queries)), places.shape[1])
-    return _raw(queries, lines, vectors, places.ravel(), similarity).reshape(places.shape)
+    """Return the scores of candidates of the queries ``own``, ``-inf`` for those not wanted."""
+    found = np.full(places.shape, -np.inf, dtype=np.float32)
+    lines, slots = np.nonzero(wanted)
+    found[lines, slots] = _raw(queries, own[lines], vectors, places[lines, slots], similarity)
+    return found
 
 
 def _merged(

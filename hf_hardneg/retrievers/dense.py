@@ -17,6 +17,7 @@ from hf_hardneg.cache import cache_root
 from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.devices import check_search_device
 from hf_hardneg.distributed import world
 from hf_hardneg.encoder_cost import (
     PROBE,
@@ -38,6 +39,7 @@ from hf_hardneg.errors import ModelError, ParameterError, listing
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.retrievers.base import Hits, Retriever
 from hf_hardneg.retrievers.dense_cost import search_rate, searching
+from hf_hardneg.torch_search import nearest_on
 from hf_hardneg.vector_search import exact_search, pair_similarity
 from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors, stored_bytes
 from hf_hardneg.workers import usable_threads
@@ -98,7 +100,11 @@ class DenseRetriever(Retriever):
             the true neighbours that it finds is measured and stands in the report.
         backend: ``torch``, ``onnx`` or ``openvino``, as in sentence-transformers.
         batch_size: texts in a forward pass.
-        device: where the model runs; default: sentence-transformers' choice.
+        device: where the model runs; default: sentence-transformers' choice. Of several processes
+            on a machine each has a GPU of its own.
+        search_device: where exact search looks for candidates: ``auto`` for the GPU where torch
+            sees one (CUDA, ROCm, Apple's) and else the CPU, ``cpu``, ``cuda``, ``cuda:1`` or
+            ``mps``. The results are equal to the last bit. Workers of ``num_proc`` have the CPU.
         memory_gb: gigabytes that the search may take, whatever the size of the corpus.
         cache_dir: where vectors are kept; see :func:`hf_hardneg.cache.cache_root`.
 
@@ -131,6 +137,7 @@ class DenseRetriever(Retriever):
         backend: str = "torch",
         batch_size: int = 32,
         device: str | None = None,
+        search_device: str = "auto",
         memory_gb: float = 1.0,
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -152,6 +159,7 @@ class DenseRetriever(Retriever):
                 f"dense: index={index!r}; expected 'exact', 'auto' or a faiss factory string."
             )
         self.batch_size = whole_number(self.name, "batch_size", batch_size, 1)
+        self.search_device = check_search_device(self.name, search_device)
         self.memory_gb = at_least(self.name, "memory_gb", memory_gb, 0.01)
         self.cache_dir = cache_dir
         self._encoder = self._made()
@@ -220,6 +228,7 @@ class DenseRetriever(Retriever):
 
     def prepare(self) -> None:
         """Encode the documents that are not in the cache."""
+        nearest_on(self.search_device, 0)  # a GPU that is not there is told before, not after
         if isinstance(self._encoder, SentenceEncoder) and not self._encoder.unchanged():
             self._encoder, self._documents, self._texts = self._made(), None, {}
             self._approximate = None
@@ -350,7 +359,11 @@ class DenseRetriever(Retriever):
             numbers, scores = index.search(vectors, self.top_k)
         else:
             blocks = documents.blocks(self._block(documents))
-            numbers, scores = exact_search(vectors, blocks, self.top_k, documents.similarity)
+            memory = int(self.memory_gb * GIGABYTE * (1 - SHARE_FOR_BLOCKS))
+            nearest = nearest_on(self.search_device, memory)
+            numbers, scores = exact_search(
+                vectors, blocks, self.top_k, documents.similarity, nearest
+            )
         return self._as_rows(documents, numbers, scores)
 
     def _check_dimension(self, vectors: NDArray[np.float32], documents: DocumentVectors) -> None:

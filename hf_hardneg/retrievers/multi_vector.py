@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_hardneg.backends import DTYPES
 from hf_hardneg.cache import cache_root
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.checks import one_of, whole_number
-from hf_hardneg.encoders import DTYPES
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.models import LoadedModel
