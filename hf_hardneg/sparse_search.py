@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from hf_hardneg.arrow import leftmost
 from hf_hardneg.candidates import NO_ROW, order_by_score
-from hf_hardneg.positives import ragged_indices
 from hf_hardneg.sparse_store import Shard, SparseDocuments
 from hf_hardneg.sparse_vectors import SparseVectors
 
-__all__ = ["as_rows", "document_products", "pair_products", "sparse_search"]
+__all__ = ["document_products", "pair_products", "sparse_search"]
 
 LEAST_PER_THREAD = 16
 
@@ -175,39 +174,3 @@ def _sums(
     totals = np.zeros(number)
     np.add.at(totals, owner, one.astype(np.float64) * two.astype(np.float64))
     return totals.astype(np.float32)
-
-
-def as_rows(
-    documents: SparseDocuments, numbers: NDArray[np.int64], scores: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Turn distinct texts into documents: each with its equals, as many as can be wanted.
-
-    Args:
-        documents: whose texts they are.
-        numbers: shape (lines, k), best first, -1 in an empty slot.
-        scores: the same shape.
-
-    Returns:
-        Rows and scores of the same shape, best first, ties by the lower row.
-    """
-    k = numbers.shape[1]
-    lines, places = np.nonzero(numbers != NO_ROW)
-    copies = np.zeros(numbers.shape, dtype=np.int64)
-    copies[lines, places] = documents.copies(numbers[lines, places])
-    # How many documents have a higher score: what is left of k is what a text can fill.
-    before = np.cumsum(copies, axis=1) - copies
-    falls = np.ones(numbers.shape, dtype=np.bool_)
-    falls[:, 1:] = scores[:, 1:] != scores[:, :-1]
-    better = np.maximum.accumulate(np.where(falls, before, 0), axis=1)
-    counts, rows = documents.rows_of(
-        numbers[lines, places], np.maximum(k - better, 0)[lines, places]
-    )
-    owner = np.repeat(lines, counts)
-    lengths = np.bincount(owner, minlength=len(numbers))
-    shape = (len(numbers), max(int(lengths.max(initial=0)), k))
-    column = ragged_indices(np.zeros(len(numbers), np.int64), lengths)[1]
-    out, values = np.full(shape, NO_ROW, np.int64), np.full(shape, -np.inf, np.float32)
-    out[owner, column] = rows
-    values[owner, column] = np.repeat(scores[lines, places], counts)
-    ordered, kept = order_by_score(out, values)
-    return ordered[:, :k], kept[:, :k]

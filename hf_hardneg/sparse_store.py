@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,11 +20,10 @@ from numpy.typing import NDArray
 from hf_hardneg.arrow import save_array
 from hf_hardneg.cache import DONE, content_hash, published_folder
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.distinct import DistinctTexts
 from hf_hardneg.hashing import exact_keys
-from hf_hardneg.positives import ragged_indices
 from hf_hardneg.sparse_vectors import SparseVectors
 from hf_hardneg.text_parts import TextParts, open_array
-from hf_hardneg.vectors import distinct_texts
 
 __all__ = ["Shard", "SparseDocuments", "SparseTexts"]
 
@@ -73,7 +71,7 @@ class Shard:
         )
 
 
-class SparseDocuments:
+class SparseDocuments(DistinctTexts):
     """The sparse vectors of a corpus, one for each distinct text, in the order of the corpus.
 
     Args:
@@ -89,25 +87,10 @@ class SparseDocuments:
 
     def __init__(self, home: Path, corpus: Corpus, key: str) -> None:
         """Open what is there; nothing is encoded before :meth:`build`."""
-        self.corpus = corpus
-        self.folder = home / content_hash(LAYOUT, key, corpus.fingerprint, self.per_shard)
+        folder = home / content_hash(LAYOUT, key, corpus.fingerprint, self.per_shard)
+        super().__init__(corpus, folder)
         self._opened: dict[int, Shard] = {}
         self._complete = False
-
-    @cached_property
-    def _distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First row of each distinct text, and which distinct text each document has."""
-
-        def build(folder: Path) -> None:
-            first, number = distinct_texts(self.corpus)
-            _save(folder, first=first, number=number)
-
-        folder = published_folder(self.folder / "distinct", build)
-        return open_array(folder, "first"), open_array(folder, "number")
-
-    def __len__(self) -> int:
-        """Return the number of distinct texts."""
-        return len(self._distinct[0])
 
     @property
     def shards(self) -> int:
@@ -169,40 +152,6 @@ class SparseDocuments:
         if number < OPEN_SHARDS:  # each open file counts against a limit of the process
             self._opened[number] = opened
         return opened
-
-    def numbers_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return which distinct text each document has."""
-        return np.asarray(self._distinct[1][rows])
-
-    @cached_property
-    def _members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return (offsets, rows): the documents of each distinct text, rising."""
-        number = self._distinct[1]
-        counts = np.bincount(number, minlength=len(self))
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        return offsets, np.argsort(number, kind="stable")
-
-    def rows_of(
-        self, numbers: NDArray[np.int64], most: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return documents of distinct texts, the lower rows, as (how many of each, their rows).
-
-        Args:
-            numbers: the distinct texts.
-            most: how many documents of each are wanted.
-        """
-        if len(self) == len(self.corpus):
-            counts = np.minimum(most, 1)
-            return counts, numbers[counts > 0]
-        offsets, rows = self._members
-        counts = np.minimum(most, offsets[numbers + 1] - offsets[numbers])
-        return counts, rows[ragged_indices(offsets[numbers], counts)[1]]
-
-    def copies(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how many documents have each distinct text."""
-        if len(self) == len(self.corpus):
-            return np.ones(len(numbers), np.int64)
-        return np.diff(self._members[0])[numbers]
 
 
 class SparseTexts(TextParts):

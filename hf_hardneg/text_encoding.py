@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -22,22 +21,16 @@ from hf_hardneg.cache import cache_root, content_hash, explain_os_error
 from hf_hardneg.checks import whole_number
 from hf_hardneg.encoder_cost import encoding, in_places, loading
 from hf_hardneg.encoders import (
-    AbsentEncoder,
     Encoder,
-    EncoderSettings,
-    SentenceEncoder,
     encode_checked,
 )
-from hf_hardneg.errors import ModelError, ParameterError, PoolError, listing
-from hf_hardneg.stage import Stage
+from hf_hardneg.errors import ModelError, ParameterError, PoolError
+from hf_hardneg.model_stage import ModelStage
 from hf_hardneg.trials import try_search
-from hf_hardneg.vectors import TextVectors
 from hf_hardneg.workload import Phase, Trial, Workload
 
 __all__ = ["EncodingStage", "ModelNote"]
 
-SETTINGS = ("revision", "query_prompt", "document_prompt")
-WEIGHTS = "weights"
 NOTE = "model.json"
 FAR_FROM_ONE = 0.1
 PROBE = "What is the dimension of a vector?"
@@ -74,27 +67,19 @@ class _Compared:
         return self.encoder.encode(texts, role)
 
 
-class EncodingStage(Stage):
-    """A stage with a model for queries; what it encodes lies in the cache.
+class EncodingStage(ModelStage):
+    """A stage with a model for queries, for a search in an index that is there already.
 
     A class that derives from this one has the parameters ``model``, ``revision``,
     ``query_prompt``, ``document_prompt``, ``normalize``, ``batch_size``, ``device`` and
-    ``cache_dir``, and hands them to :meth:`_take_model`. Where ``model`` may be ``None``, there is
-    nothing to encode then, and the recipe names no model.
-
-    Attributes:
-        encodes_queries: as in :class:`~hf_hardneg.retrievers.base.Retriever`.
+    ``cache_dir``, and hands them to :meth:`_take_model`.
     """
 
-    encodes_queries: ClassVar[bool] = True
-    model: Any
+    settings: ClassVar[tuple[str, ...]] = ("revision", "query_prompt", "document_prompt")
     revision: str | None
     query_prompt: str | None
     document_prompt: str | None
     normalize: bool | None
-    batch_size: int
-    device: str | None
-    cache_dir: str | os.PathLike[str] | None
 
     def _take_model(
         self,
@@ -123,65 +108,9 @@ class EncodingStage(Stage):
         self.normalize = normalize
         self.batch_size = whole_number(self.name, "batch_size", batch_size, 1)
         self.cache_dir = cache_dir
-        self._encoder = self._made()
-        self._texts: dict[str, TextVectors] = {}
-
-    def _made(self) -> Encoder:
-        """Return the encoder that ``model`` names or is."""
-        if self.model is None:
-            return AbsentEncoder("none", "none")
-        settings = {name: getattr(self, name) for name in SETTINGS}
-        if not isinstance(self.model, Encoder):
-            return SentenceEncoder(
-                self.model,
-                EncoderSettings(**settings),
-                device=self.device,
-                batch_size=self.batch_size,
-            )
-        given = [name for name, value in settings.items() if value is not None]
-        if given:
-            raise ParameterError(
-                f"{self.name}: {listing(given)} is given with {self.model!r}, which brings its "
-                "own. Set it there, or give a model's name or path."
-            )
-        return self.model
-
-    # -- the recipe --------------------------------------------------------------------------
-
-    def models(self) -> dict[str, dict[str, str]]:
-        """Return the model's name and the hash of what decides its vectors."""
-        if self.model is None:
-            return {}
-        known = {"model": self._encoder.name, "weights": self._encoder.fingerprint()}
-        return {self.name: known}
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the parameters; a model that is no text stands there by its name."""
-        named = {} if self.model is None else {"model": self._encoder.name}
-        return {**super().parameters(), **named}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the parameters and the weights' hash; a loaded model goes as its hash alone."""
-        state = super().__getstate__()
-        if self.model is None:
-            return state
-        if not isinstance(self.model, str):
-            state["model"] = AbsentEncoder(self._encoder.name, self._encoder.fingerprint())
-            state.update(dict.fromkeys(SETTINGS))
-        return {**state, WEIGHTS: self._encoder.fingerprint()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the stage anew; the weights' hash is not worked out again."""
-        super().__setstate__({name: value for name, value in state.items() if name != WEIGHTS})
-        if isinstance(self._encoder, SentenceEncoder):
-            self._encoder.known(state[WEIGHTS])
+        self._forget()
 
     # -- vectors -----------------------------------------------------------------------------
-
-    def _refresh_model(self) -> None:
-        """Take the model anew if its weights have changed since the last time."""
-        if isinstance(self._encoder, SentenceEncoder) and not self._encoder.unchanged():
-            self._encoder, self._texts = self._made(), {}
 
     def _folder(self, key: str) -> Path:
         return cache_root(self.cache_dir) / "vectors" / "texts" / key
@@ -245,16 +174,11 @@ class EncodingStage(Stage):
             return self._encoder
         return _Compared(self._encoder, "cosine" if self.normalize else "dot")
 
-    def _encoded(self, texts: Sequence[str], role: str) -> NDArray[np.float32]:
-        """Return the vectors of texts, shape (texts, dimension); what is missing is encoded."""
-        return self._kept(role).of(texts, partial(encode_checked, self._encoding(), role=role))
-
     def prepare_queries(self, texts: Sequence[str]) -> None:
         """Encode the queries that are not in the cache, in an order that the rows do not decide."""
         if self.model is None:
             return
-        encode = partial(encode_checked, self._encoding(), role="query")
-        self._kept("query").add(texts, encode)
+        self._kept("query").add(texts, self._encode("query"))
 
     def trial(self, work: Workload) -> Trial:
         """Time the encoding of queries and some searches, and keep nothing of it."""
@@ -277,8 +201,3 @@ class EncodingStage(Stage):
         stored = 4 * self._model_note().dimension
         texts = in_places(fresh, "query")
         return [load, encoding(self.name, self._encoding(), texts, stored, work)]
-
-    def _kept(self, role: str) -> TextVectors:
-        if role not in self._texts:
-            self._texts[role] = TextVectors(self._folder(self._encoding().fingerprint()) / role)
-        return self._texts[role]

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from hf_hardneg.arrow import save_array
 from hf_hardneg.cache import content_hash, explain_os_error
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.distinct import DistinctTexts
 from hf_hardneg.errors import OutputError, listing
 from hf_hardneg.hashing import exact_keys
-from hf_hardneg.positives import ragged_indices
 
 __all__ = ["STORAGES", "DocumentVectors", "TextVectors", "stored_bytes"]
 
@@ -76,28 +76,7 @@ def _write_whole(path: Path, values: NDArray[Any]) -> None:
         beside.unlink(missing_ok=True)
 
 
-def distinct_texts(corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct texts of a corpus.
-
-    Returns:
-        ``first``: row of the first document with each distinct text, rising, shape (distinct,);
-        ``number``: which distinct text each document has, shape (documents,).
-    """
-    keys = np.array(corpus.document_keys)
-    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    # Equal keys mean equal after normalisation; a model may tell such texts apart.
-    alike = np.flatnonzero(counts[group] > 1)
-    for start in range(0, len(alike), SHARD):
-        rows = alike[start : start + SHARD]
-        keys[rows] = exact_keys(corpus.texts(rows))
-    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[number]
-
-
-class DocumentVectors:
+class DocumentVectors(DistinctTexts):
     """The vectors of a corpus, one for each distinct text, in the order of the corpus.
 
     Args:
@@ -109,23 +88,8 @@ class DocumentVectors:
 
     def __init__(self, home: Path, corpus: Corpus, key: str, storage: str = "float32") -> None:
         """Open what is there; nothing is encoded before :meth:`build`."""
-        self.corpus = corpus
+        super().__init__(corpus, home / content_hash(LAYOUT, key, corpus.fingerprint, storage))
         self._storage = storage
-        self.folder = home / content_hash(LAYOUT, key, corpus.fingerprint, storage)
-
-    @cached_property
-    def _distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        names = ("first", "number")
-        paths = [self.folder / f"{name}.npy" for name in names]
-        if not all(path.exists() for path in paths):
-            for path, values in zip(paths, distinct_texts(self.corpus), strict=True):
-                _write_whole(path, values)
-        first, number = (np.load(path, mmap_mode="r") for path in paths)
-        return first, number
-
-    def __len__(self) -> int:
-        """Return the number of distinct texts."""
-        return len(self._distinct[0])
 
     @property
     def shards(self) -> int:
@@ -151,10 +115,6 @@ class DocumentVectors:
         parts = [np.arange(s * SHARD, min((s + 1) * SHARD, len(self))) for s in self.missing()]
         return np.concatenate([np.zeros(0, np.int64), *parts])
 
-    def first_rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the first document with each of some distinct texts."""
-        return np.asarray(self._distinct[0][numbers], dtype=np.int64)
-
     def build(
         self, encode: Encode, *, similarity: Callable[[], str], part: int = 0, parts: int = 1
     ) -> int:
@@ -173,11 +133,11 @@ class DocumentVectors:
         encoded = 0
         with tqdm(total=len(own) * SHARD, desc="Encoding documents", unit=" texts") as bar:
             for shard in own:
-                rows = self._distinct[0][shard * SHARD : (shard + 1) * SHARD]
-                vectors = encode(self.corpus.texts(rows))
+                numbers = np.arange(shard * SHARD, min((shard + 1) * SHARD, len(self)))
+                vectors = encode(self.texts_of(numbers))
                 _write_whole(self._path(shard), _pack(vectors, self._storage))
-                encoded += len(rows)
-                bar.update(len(rows))
+                encoded += len(numbers)
+                bar.update(len(numbers))
         if not self.missing():
             self._finish(similarity)
         return encoded
@@ -251,30 +211,6 @@ class DocumentVectors:
             stored = np.load(self._path(int(shard)), mmap_mode="r")
             out[own] = _unpack(stored[numbers[own] - shard * SHARD])
         return out
-
-    def texts_of(self, numbers: NDArray[np.int64]) -> list[str]:
-        """Return some of the distinct texts."""
-        return self.corpus.texts(self.first_rows(numbers))
-
-    def numbers_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return which distinct text each document has."""
-        return np.asarray(self._distinct[1][rows])
-
-    @cached_property
-    def _members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return (offsets, rows): the documents of each distinct text, rising."""
-        number = np.asarray(self._distinct[1])
-        counts = np.bincount(number, minlength=len(self))
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        return offsets, np.argsort(number, kind="stable")
-
-    def rows_of(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the documents of distinct texts as (how many of each, their rows)."""
-        if len(self) == len(self.corpus):
-            return np.ones(len(numbers), np.int64), numbers
-        offsets, rows = self._members
-        counts = offsets[numbers + 1] - offsets[numbers]
-        return counts, rows[ragged_indices(offsets[numbers], counts)[1]]
 
 
 class TextVectors:

@@ -254,7 +254,7 @@ def test_candidates_that_are_scored_anew(context: dict[str, Any]) -> None:
         ("multi-vector(models='m')", {}, "has no parameter 'models'. Did you mean 'model'"),
         ("multi-vector(first='bm25')", {}, "multi-vector has no parameter 'first'"),
         ("bm25+multi-vector", {"storages": 1}, "'storages'. Did you mean 'storage'"),
-        ("bm25", {"document_prompt": "d"}, "milvus, multi-vector: add "),
+        ("bm25", {"document_prompt": "d"}, ", multi-vector: add "),
     ):
         for refuse in (lambda: check(told, options), lambda: build(told, context, options)):  # noqa: B023
             with pytest.raises(ParameterError) as error:

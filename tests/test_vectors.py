@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hf_hardneg import Corpus, vectors
+from hf_hardneg.distinct import distinct_texts
 from hf_hardneg.errors import OutputError
-from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors, distinct_texts
+from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors
 
 TEXTS = ["alpha", "beta", "Alpha", "alpha", "", "gamma", "beta", "delta ", "delta", "epsilon"]
 
@@ -68,7 +69,7 @@ def test_each_distinct_text_is_encoded_once(tmp_path: Path) -> None:
     rows = np.arange(len(TEXTS))
     want = Letters()(TEXTS)
     assert again.take(again.numbers_of(rows)).tolist() == want.tolist()
-    counts, members = again.rows_of(np.array([0, 3, 1]))
+    counts, members = again.rows_of(np.array([0, 3, 1]), np.array([9, 9, 9]))
     assert (counts.tolist(), members.tolist()) == ([2, 1, 2], [0, 3, 4, 1, 6])
 
 
@@ -83,7 +84,8 @@ def test_blocks_of_any_size(tmp_path: Path, size: int) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_a_kill_loses_one_shard(tmp_path: Path) -> None:

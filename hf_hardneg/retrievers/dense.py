@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +12,11 @@ from numpy.typing import NDArray
 
 from hf_hardneg.approximate import SAMPLE, ApproximateIndex, automatic_index
 from hf_hardneg.cache import cache_root
-from hf_hardneg.candidates import NO_ROW, Queries, order_by_score
+from hf_hardneg.candidates import NO_ROW, Queries
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.devices import check_search_device
+from hf_hardneg.distinct import as_rows
 from hf_hardneg.distributed import world
 from hf_hardneg.encoder_cost import (
     PROBE,
@@ -29,35 +28,28 @@ from hf_hardneg.encoder_cost import (
 )
 from hf_hardneg.encoder_facts import measure, notes_of
 from hf_hardneg.encoders import (
-    AbsentEncoder,
-    Encoder,
-    EncoderSettings,
     SentenceEncoder,
     encode_checked,
 )
-from hf_hardneg.errors import ModelError, ParameterError, listing
+from hf_hardneg.errors import ModelError, ParameterError
 from hf_hardneg.hashing import exact_keys
+from hf_hardneg.model_stage import ModelStage
 from hf_hardneg.retrievers.base import Hits, Retriever
 from hf_hardneg.retrievers.dense_cost import search_rate, searching
 from hf_hardneg.torch_search import nearest_on
 from hf_hardneg.vector_search import exact_search, pair_similarity
-from hf_hardneg.vectors import STORAGES, DocumentVectors, TextVectors, stored_bytes
+from hf_hardneg.vectors import STORAGES, DocumentVectors, stored_bytes
 from hf_hardneg.workers import usable_threads
 from hf_hardneg.workload import Trial, Workload
 
 __all__ = ["DEFAULT_MODEL", "DenseRetriever"]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-WEIGHTS = "weights"
 GIGABYTE = 1e9
 NEAR_QUERIES, NEAR_DOCUMENTS = 64, 256
 """That are compared for candidates to try a veto on."""
 SHARE_FOR_BLOCKS = 0.5
 """Of the memory; the rest is for what faiss works with."""
-SETTINGS = (
-    "revision", "dtype", "query_prompt", "document_prompt", "max_length", "truncate_dim",
-    "similarity", "backend",
-)  # fmt: skip
 
 
 def block_size(memory_gb: float, dimension: int) -> int:
@@ -65,7 +57,7 @@ def block_size(memory_gb: float, dimension: int) -> int:
     return max(int(memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * dimension)), 1)
 
 
-class DenseRetriever(Retriever):
+class DenseRetriever(ModelStage, Retriever):
     """Candidates by the similarity of vectors, in bounded memory.
 
     Each distinct text is encoded once. The vectors lie in the cache under the model's weights,
@@ -114,7 +106,10 @@ class DenseRetriever(Retriever):
     """
 
     name = "dense"
-    encodes_queries = True
+    settings = (
+        "revision", "dtype", "query_prompt", "document_prompt", "max_length", "truncate_dim",
+        "similarity", "backend",
+    )  # fmt: skip
     reads_keys = False
     batch_rows = 16_384
     """Each batch reads all vectors once, so large ones are cheaper."""
@@ -162,76 +157,20 @@ class DenseRetriever(Retriever):
         self.search_device = check_search_device(self.name, search_device)
         self.memory_gb = at_least(self.name, "memory_gb", memory_gb, 0.01)
         self.cache_dir = cache_dir
-        self._encoder = self._made()
-        self._documents: DocumentVectors | None = None
-        self._texts: dict[str, TextVectors] = {}
-        self._approximate: ApproximateIndex | None = None
-        self._recall: float | None = None
-
-    # -- the model ---------------------------------------------------------------------------
-
-    def _made(self) -> Encoder:
-        """Return the encoder that ``model`` names or is."""
-        settings = {name: getattr(self, name) for name in SETTINGS}
-        if isinstance(self.model, Encoder):
-            given = [name for name, value in settings.items()
-                     if value != self.defaults()[name]]  # fmt: skip
-            if given:
-                raise ParameterError(
-                    f"dense: {listing(given)} is given with {self.model!r}, which brings its own. "
-                    "Set it there, or give a model's name or path."
-                )
-            return self.model
-        return SentenceEncoder(
-            self.model,
-            EncoderSettings(**settings),
-            device=self.device,
-            batch_size=self.batch_size,
-        )
-
-    def fingerprint(self) -> str:
-        """Return the hash of all that decides the vectors."""
-        return self._encoder.fingerprint()
-
-    def models(self) -> dict[str, dict[str, str]]:
-        """Return the model's name and the hash of what decides its vectors."""
-        return {self.name: {"model": self._encoder.name, "weights": self.fingerprint()}}
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the parameters; a model that is no text stands there by its name."""
-        values = super().parameters()
-        if "model" in values:
-            values["model"] = self._encoder.name
-        return values
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the parameters and the weights' hash; a loaded model goes as its hash alone."""
-        state = super().__getstate__()
-        if not isinstance(self.model, str):
-            state["model"] = AbsentEncoder(self._encoder.name, self.fingerprint())
-            state.update({name: self.defaults()[name] for name in SETTINGS})
-        return {**state, WEIGHTS: self.fingerprint()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the retriever anew; the weights' hash is not worked out again."""
-        super().__setstate__({name: value for name, value in state.items() if name != WEIGHTS})
-        if isinstance(self._encoder, SentenceEncoder):
-            self._encoder.known(state[WEIGHTS])
+        self._forget()
 
     # -- vectors on disk ---------------------------------------------------------------------
 
-    def _home(self) -> Path:
-        return cache_root(self.cache_dir) / "vectors"
-
-    def _encode(self, role: str) -> Callable[[list[str]], NDArray[np.float32]]:
-        return partial(encode_checked, self._encoder, role=role)
+    def _forget(self) -> None:
+        super()._forget()
+        self._documents: DocumentVectors | None = None
+        self._approximate: ApproximateIndex | None = None
+        self._recall: float | None = None
 
     def prepare(self) -> None:
         """Encode the documents that are not in the cache."""
         nearest_on(self.search_device, 0)  # a GPU that is not there is told before, not after
-        if isinstance(self._encoder, SentenceEncoder) and not self._encoder.unchanged():
-            self._encoder, self._documents, self._texts = self._made(), None, {}
-            self._approximate = None
+        self._refresh_model()
         documents = self._vectors()
         everyone = world()
         everyone.wait()
@@ -258,7 +197,7 @@ class DenseRetriever(Retriever):
         if index is not None:
             keys = exact_keys(texts)
             sample = [texts[place] for place in np.argsort(keys)[:SAMPLE]]
-            vectors = self._kept("query").of(sample, self._encode("query"))
+            vectors = self._encoded(sample, "query")
             self._recall = index.measure(vectors, self.top_k)
 
     def notes(self) -> tuple[str, ...]:
@@ -277,7 +216,10 @@ class DenseRetriever(Retriever):
     def _vectors(self) -> DocumentVectors:
         if self._documents is None:
             self._documents = DocumentVectors(
-                self._home(), self.corpus, self.fingerprint(), self.storage
+                cache_root(self.cache_dir) / "vectors",
+                self.corpus,
+                self.fingerprint(),
+                self.storage,
             )
         return self._documents
 
@@ -295,11 +237,6 @@ class DenseRetriever(Retriever):
                 documents, str(factory), self._block(documents), usable_threads()
             )
         return self._approximate
-
-    def _kept(self, role: str) -> TextVectors:
-        if role not in self._texts:
-            self._texts[role] = TextVectors(self._home() / "texts" / self.fingerprint() / role)
-        return self._texts[role]
 
     def _ready(self) -> DocumentVectors:
         documents = self._vectors()
@@ -351,7 +288,7 @@ class DenseRetriever(Retriever):
         shape = (len(queries), self.top_k)
         if not len(queries):
             return np.full(shape, NO_ROW, np.int64), np.full(shape, -np.inf, np.float32)
-        vectors = self._kept("query").of(queries.texts, self._encode("query"))
+        vectors = self._encoded(queries.texts, "query")
         self._check_dimension(vectors, documents)
         faiss.omp_set_num_threads(usable_threads())
         index = self._open_index(documents)
@@ -364,7 +301,7 @@ class DenseRetriever(Retriever):
             numbers, scores = exact_search(
                 vectors, blocks, self.top_k, documents.similarity, nearest
             )
-        return self._as_rows(documents, numbers, scores)
+        return as_rows(documents, numbers, scores)
 
     def _check_dimension(self, vectors: NDArray[np.float32], documents: DocumentVectors) -> None:
         if vectors.shape[1] != documents.dimension:
@@ -374,25 +311,6 @@ class DenseRetriever(Retriever):
                 "both were made with."
             )
 
-    def _as_rows(
-        self, documents: DocumentVectors, numbers: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> Hits:
-        """Turn distinct texts into documents: each with all of its equals."""
-        if len(documents) == len(self.corpus):
-            return numbers, scores
-        lines, places = np.nonzero(numbers != NO_ROW)
-        counts, rows = documents.rows_of(numbers[lines, places])
-        owner = np.repeat(lines, counts)
-        lengths = np.bincount(owner, minlength=len(numbers))
-        ends = np.cumsum(lengths)
-        column = np.arange(len(rows)) - np.repeat(ends - lengths, lengths)
-        shape = (len(numbers), max(int(lengths.max(initial=0)), self.top_k))
-        out, values = np.full(shape, NO_ROW, np.int64), np.full(shape, -np.inf, np.float32)
-        out[owner, column] = rows
-        values[owner, column] = np.repeat(scores[lines, places], counts)
-        ordered, kept = order_by_score(out, values)
-        return ordered[:, : self.top_k], kept[:, : self.top_k]
-
     def positive_scores(self, queries: Queries, hits: Hits) -> NDArray[np.float32]:
         """Return the similarity of each positive, in the corpus or not."""
         documents = self._ready()
@@ -400,7 +318,7 @@ class DenseRetriever(Retriever):
         scores = np.empty(len(owner), dtype=np.float32)
         if not len(owner):
             return scores
-        vectors = self._kept("query").of(queries.texts, self._encode("query"))
+        vectors = self._encoded(queries.texts, "query")
         inside = queries.positive_rows != NO_ROW
         numbers, place = np.unique(
             documents.numbers_of(queries.positive_rows[inside]), return_inverse=True
@@ -411,7 +329,7 @@ class DenseRetriever(Retriever):
         outside = np.flatnonzero(~inside)
         if len(outside):
             texts = [queries.positive_texts[int(place)] for place in outside]
-            others = self._kept("document").of(texts, self._encode("document"))
+            others = self._encoded(texts, "document")
             scores[outside] = pair_similarity(
                 vectors, owner[outside], others, np.arange(len(texts)), documents.similarity
             )

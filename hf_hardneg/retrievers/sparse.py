@@ -15,11 +15,12 @@ from hf_hardneg.cache import cache_root
 from hf_hardneg.candidates import NO_ROW, Queries
 from hf_hardneg.checks import at_least, whole_number
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.distinct import as_rows
 from hf_hardneg.errors import ModelError, ParameterError
 from hf_hardneg.models import LoadedModel
 from hf_hardneg.retrievers.base import Hits, Retriever
 from hf_hardneg.sparse_encoder import SparseModel
-from hf_hardneg.sparse_search import as_rows, document_products, pair_products, sparse_search
+from hf_hardneg.sparse_search import document_products, pair_products, sparse_search
 from hf_hardneg.sparse_store import SparseDocuments, SparseTexts
 from hf_hardneg.sparse_vectors import SparseVectors
 from hf_hardneg.workers import usable_threads

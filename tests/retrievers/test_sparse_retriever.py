@@ -24,9 +24,10 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertModel
 
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.distinct import as_rows
 from hf_hardneg.errors import ModelError, ParameterError
 from hf_hardneg.retrievers.sparse import SparseRetriever
-from hf_hardneg.sparse_search import _scan, as_rows, sparse_search
+from hf_hardneg.sparse_search import _scan, sparse_search
 from hf_hardneg.sparse_store import SparseDocuments
 from hf_hardneg.sparse_vectors import SparseVectors
 from hf_hardneg.testing import check_retriever, make_queries
