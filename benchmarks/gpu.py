@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.context import Context
-from benchmarks.dense_mining import minilm
 from benchmarks.errors import BenchmarkError
+from benchmarks.minilm import minilm
 from benchmarks.processes import fresh_folder, run_side
 from benchmarks.results import Figure
 from hf_hardneg.devices import found_gpu
@@ -61,7 +61,7 @@ def run(context: Context) -> Figure:
             with fresh_folder(context.work, "gpu") as scratch:
                 name, arguments = _call(side, sizes, context.documents)
                 if side in ENCODERS:
-                    arguments |= {"model": minilm(), "folder": scratch}
+                    arguments |= {"model": minilm("gpu"), "folder": scratch}
                 values = run_side(f"gpu:{name}", {"device": device, **arguments}, scratch)
                 figure.add(side, repeat, values)
     _judge(figure)

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 HOUR = 3600.0
+STATUS = Path("/proc/self/status")
 TRIAL_ROWS = 1_000
 LARGE = 500_000
 """Documents and rows; below, work without a model is done in minutes."""
@@ -73,7 +74,7 @@ class Estimate:
         rows: rows of queries.
         documents: size of the corpus.
         phases: of the job, in order.
-        process_memory: bytes that the process has when the work begins, models included.
+        process_memory: the most bytes that the process has had in the trials, models included.
         free_memory: bytes that could be had beyond that.
         free_disk: bytes free where the cache is.
         notes: what the figures do not cover.
@@ -221,11 +222,24 @@ def estimate_plan(plan: Plan, rows: Dataset, cache: Path, budget: float) -> Esti
         len(rows),
         len(corpus),
         tuple(phases),
-        psutil.Process().memory_info().rss,
+        _peak_memory(),
         psutil.virtual_memory().available,
         shutil.disk_usage(_existing(cache)).free,
         (*trial.notes, *_silent_vetoes(plan, trial.nearest)),
     )
+
+
+def _peak_memory() -> int:
+    """Return the most bytes that this process has had at a time, trials included."""
+    about = psutil.Process().memory_info()
+    if hasattr(about, "peak_wset"):  # Windows
+        return int(about.peak_wset)
+    if STATUS.exists():
+        # Not from resource: Linux hands that mark of a parent down to the child that it starts.
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return int(about.rss)
 
 
 def _workload(plan: Plan, rows: Dataset, budget: float) -> Workload:

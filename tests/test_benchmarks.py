@@ -21,7 +21,9 @@ sys.path.append(str(ROOT))
 
 from benchmarks import (  # noqa: E402
     cli,
+    estimates,
     gpu,
+    growth,
     lazy_veto,
     mine_bm25,
     miner_hash,
@@ -30,11 +32,12 @@ from benchmarks import (  # noqa: E402
 )
 from benchmarks.context import Context  # noqa: E402
 from benchmarks.data import find_collection  # noqa: E402
+from benchmarks.drawing import draw_growth  # noqa: E402
 from benchmarks.errors import BenchmarkError  # noqa: E402
 from benchmarks.results import Figure, problems, write  # noqa: E402
 from hf_hardneg.devices import found_gpu  # noqa: E402
 
-FIGURES = (mine_bm25, select_from_pool, lazy_veto, miner_hash, gpu)
+FIGURES = (mine_bm25, select_from_pool, lazy_veto, miner_hash, gpu, estimates, growth)
 HEADER = "query-id\tcorpus-id\tscore\n"
 
 
@@ -196,6 +199,41 @@ def test_the_fastest_settings_are_found_and_kept(
     best, trials = mine_bm25._fastest(context, collection)
     assert best == {"tokenizer": "function", "csc": "scipy", "threads": 2}
     assert len(trials) == 8
+
+
+@pytest.mark.usefixtures("in_process")
+def test_estimates(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoised = f"bm25+denoised(model={str(context.model)!r})"
+    jobs = [("bm25", "medquad", "bm25", 0), ("denoised", "medquad", denoised, 7)]
+    monkeypatch.setattr(estimates, "_jobs", lambda _: jobs)
+    monkeypatch.setattr(estimates, "COLLECTIONS", ("medquad",))
+    result = taken(estimates.run(context), tmp_path)
+    assert set(result["ratios"]) == {"medquad, bm25", "medquad, denoised"}
+    assert len(result["runs"]) == 8
+    assert {run["rows"] for run in result["runs"] if "denoised" in run["side"]} == {7}
+    for target, ratio in zip(result["targets"], result["ratios"].values(), strict=True):
+        share = ratio["median"]
+        assert target["value"] == pytest.approx(max(share, 1 / share), abs=1e-3)
+    assert all(run["phases"] for run in result["runs"] if run["side"].startswith("expected"))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_growth(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "DOCUMENTS", (200, 400))
+    monkeypatch.setattr(growth, "QUERIES", (20, 40))
+    monkeypatch.setattr(growth, "FIXED_QUERIES", 20)
+    monkeypatch.setattr(growth, "FIXED_DOCUMENTS", 400)
+    monkeypatch.setattr(growth, "STRATEGIES", {"bm25": "bm25@9", "dense": "dense@9"})
+    figure = growth.run(replace(context, out=tmp_path, repeat=1))
+    result = taken(figure, tmp_path)
+    sizes = [(run["documents"], run["queries"]) for run in result["runs"] if run["side"] == "bm25"]
+    assert sizes == [(200, 20), (400, 20), (400, 40)]
+    assert all(run["rows_out"] == run["queries"] for run in result["runs"])
+    drawn = (tmp_path / "growth.svg").read_text()
+    assert "</svg>" in drawn
+    assert str(tmp_path) not in drawn
+    draw_growth(figure, tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_text() == drawn
 
 
 def test_different_work_is_no_result() -> None:

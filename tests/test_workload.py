@@ -87,6 +87,14 @@ def test_texts_that_are_timed_together_are_of_one_length() -> None:
     assert all(np.ptp(lengths[places]) < 32 for places in clock.calls)
 
 
+def test_quick_work_is_done_once_with_the_longest_texts() -> None:
+    lengths = np.random.default_rng(1).permutation(10_000)
+    for each, longest in ((1e-9, True), (1.0, False)):
+        clock = Clock(lambda _, each=each: each, lengths)  # type: ignore[misc]
+        seconds_by_length(clock.do, lengths, 1.0, clock.timer)
+        assert any(min(lengths[places]) == 10_000 - 64 for places in clock.calls) is longest
+
+
 def test_known_positives_are_no_candidates_to_try() -> None:
     known = {"one": frozenset({3, 4}), "two": frozenset[int]()}
     work = Workload(["one", "two"], ["one", "two"], known, 2, 5)

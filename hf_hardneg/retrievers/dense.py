@@ -264,8 +264,8 @@ class DenseRetriever(ModelStage, Retriever):
             encoding(self.name, self._encoder, texts, stored_bytes(dimension, self.storage), work),
             encoding(self.name, self._encoder, in_places(fresh, "query"), 4 * dimension, work),
         ]
-        rate = search_rate(dimension, self.top_k, self._encoder.similarity, work.budget)
-        number = len(work.queries) // work.processes
+        number = -(-len(work.queries) // work.processes)
+        rate = search_rate(number, dimension, self.top_k, self._encoder.similarity, work.budget)
         block = block_size(self.memory_gb, dimension)
         search, notes = searching(self.name, self.index, number, len(documents), block, rate)
         search = replace(search, memory=int(self.memory_gb * GIGABYTE))

@@ -13,7 +13,7 @@ from hf_hardneg.workload import Advice, Phase, timed
 
 __all__ = ["SearchRate", "approximate_seconds", "search_rate", "searching"]
 
-TRIAL_VECTORS, TRIAL_QUERIES, TRIAL_FLOATS = 65_536, 512, 1 << 25
+TRIAL_VECTORS, TRIAL_QUERIES, TRIAL_FLOATS = 65_536, 4_096, 1 << 25
 SHARE_OF_LISTS = 1 / 16
 """That an approximate search reads; measured 6% on a million clustered vectors."""
 TRAINING_ROUNDS = 10
@@ -38,10 +38,11 @@ class SearchRate:
         return queries * (blocks * self.query + vectors * self.pair)
 
 
-def search_rate(dimension: int, k: int, similarity: str, budget: float) -> SearchRate:
+def search_rate(queries: int, dimension: int, k: int, similarity: str, budget: float) -> SearchRate:
     """Measure exact search among a few vectors and among more of them.
 
     Args:
+        queries: how many there are; many at a time cost less each.
         dimension: of the vectors.
         k: how many are sought.
         similarity: ``cosine``, ``dot`` or ``euclidean``.
@@ -50,15 +51,16 @@ def search_rate(dimension: int, k: int, similarity: str, budget: float) -> Searc
     made = np.random.default_rng(0)
     many = max(min(TRIAL_FLOATS // dimension, TRIAL_VECTORS), 64)
     vectors = made.standard_normal((many, dimension), dtype=np.float32)
-    queries = made.standard_normal((TRIAL_QUERIES, dimension), dtype=np.float32)
+    number = max(min(queries, TRIAL_QUERIES), 1)
+    asked = made.standard_normal((number, dimension), dtype=np.float32)
 
-    def each(number: int) -> float:
-        block = [(0, vectors[:number])]
+    def each(vectors_used: int) -> float:
+        block = [(0, vectors[:vectors_used])]
         seconds: list[float] = []
-        exact_search(queries[:8], block, k, similarity)
+        exact_search(asked[:8], block, k, similarity)
         while not seconds or sum(seconds) < budget / 4:
-            seconds.append(timed(lambda: exact_search(queries, block, k, similarity)))
-        return min(seconds) / len(queries)
+            seconds.append(timed(lambda: exact_search(asked, block, k, similarity)))
+        return min(seconds) / number
 
     few = many // 4
     short, long = each(few), each(many)
@@ -98,7 +100,7 @@ def searching(
         rate: of exact search.
     """
     exact = rate.seconds(queries, vectors, block)
-    basis = f"{TRIAL_QUERIES:,} queries among {TRIAL_VECTORS:,} vectors"
+    basis = f"{min(queries, TRIAL_QUERIES):,} queries among {TRIAL_VECTORS:,} vectors"
     factory = automatic_index(vectors) if index == "auto" else index
     if factory in (None, "exact"):
         other = automatic_index(max(vectors, 500_000)) or ""
