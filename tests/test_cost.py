@@ -25,6 +25,7 @@ from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.cost import Estimate, duration, require, size, worth_estimating
 from hf_hardneg.errors import CostError, ParameterError
 from hf_hardneg.filters import Verdict, Veto
+from hf_hardneg.filters.cross_encoder_cost import Asking
 from hf_hardneg.retrievers.dense_cost import SearchRate, approximate_seconds
 from hf_hardneg.strategy import build
 from hf_hardneg.workload import Advice, Nearest, Phase, Workload
@@ -131,6 +132,23 @@ def test_an_inverted_file_is_quicker_where_there_is_much_to_search() -> None:
     assert few > 1e-9 * 1e3 * 1e6  # building it costs more than it saves
     assert many < 1e-9 * 1e6 * 1e6
     assert approximate_seconds("HNSW32", 10, 10, 1e-9) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.0, 0.0, 0.0, 0.0], 3),
+        ([0.9, 0.0, 0.9, 0.0, 0.0, 0.0], 5),
+        ([0.9, 0.9, 0.9, 0.0], 4 + 2 / (2 / 6)),
+        ([0.9, 0.9, 0.9, 0.9], 20),
+    ],
+)
+def test_how_many_candidates_are_asked_about(scores: list[float], expected: float) -> None:
+    asking = Asking(wanted=3, threshold=0.5, most=20, positives=False)
+    found = asking.count(np.array(scores, dtype=np.float32))
+    assert found == pytest.approx(min(expected, 20))
+    with_positive = Asking(wanted=3, threshold=0.5, most=20, positives=True)
+    assert with_positive.count(np.array(scores, dtype=np.float32)) == pytest.approx(found + 1)
 
 
 def test_json_has_all_figures() -> None:
@@ -279,7 +297,7 @@ def test_cross_encoding(corpus: Corpus, rows: Dataset, tmp_path: Path) -> None:
     def asked(miner: OfflineMiner) -> float:
         [phase] = [one for one in miner.estimate(rows, budget=BUDGET).phases
                    if "cross-encode" in one.name]  # fmt: skip
-        return float(phase.basis.split(";")[1].split()[0])
+        return float(phase.basis.split(";")[1].split()[0])  # "64 pairs; 5.0 a query, ..."
 
     assert 5.0 <= asked(every) < 5.5
     assert asked(none) == 50.0

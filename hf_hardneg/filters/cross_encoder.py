@@ -14,10 +14,11 @@ from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ModelError, ParameterError
 from hf_hardneg.filters.base import Verdict, Veto
+from hf_hardneg.filters.cross_encoder_cost import Asking, cross_encoding
 from hf_hardneg.hashing import exact_keys, mix
 from hf_hardneg.models import LoadedModel, load_cross_encoder, model_fingerprint, model_name
 from hf_hardneg.pair_scores import PairScores
-from hf_hardneg.workload import Advice, Nearest, Phase, Workload, seconds_by_length, timed
+from hf_hardneg.workload import Nearest, Phase, Workload
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -29,7 +30,6 @@ ACTIVATIONS = ("sigmoid", "identity", "model")
 STORE_VERSION = 1
 WEIGHTS = "weights"
 PAIRS_AT_ONCE = 8192
-TRIAL_PAIRS = 64
 
 
 class CrossEncoderDenoiser(Veto):
@@ -237,40 +237,13 @@ class CrossEncoderDenoiser(Veto):
         return store.get(keys) if len(fresh) else scores
 
     def trial(self, work: Workload, nearest: Nearest, corpus: Corpus) -> tuple[Phase, ...]:
-        """Score some pairs; see :meth:`Veto.trial`.
-
-        How many candidates have to be asked about follows from the share that survives, which is
-        that of the candidates given here: those of a part of the corpus, mostly easier ones.
-        """
+        """Score some pairs; see :meth:`Veto.trial`."""
         if not nearest:
             return ()
-        load = timed(lambda: self._predict([("a", "b")]))
-        texts = corpus.texts([row for _, row in nearest])
-        pairs = [(query, text) for (query, _), text in zip(nearest, texts, strict=True)]
-        lengths = np.array([len(query) + len(text) for query, text in pairs], dtype=np.int64)
-
-        def score(places: list[int]) -> None:
-            self._predict([pairs[place] for place in places])
-
-        seconds, number = seconds_by_length(score, lengths, work.budget)
-        some = self._predict(pairs[:: max(len(pairs) // TRIAL_PAIRS, 1)])
-        survive = (float((some < self.threshold).sum()) + 1) / (len(some) + 2)
-        asked = min(work.num_negatives / survive, float(self.keep_top_k))
-        if self.positive_margin is not None:
-            asked += 1
-        each = seconds / len(pairs) / work.processes
-        total = each * asked * work.rows
-        basis = f"{number:,} pairs; {asked:.1f} a row, as {survive:.0%} of {len(some)} survive"
-        advice = []
-        if asked > work.num_negatives:
-            fewest = each * work.num_negatives * work.rows
-            text = f"ask about {work.num_negatives} candidates at most: keep_top_k="
-            advice.append(Advice(f"{text}{work.num_negatives}", lambda: fewest))
-        return (
-            Phase(f"{self.name}: load the model", load, basis="done"),
-            Phase(f"{self.name}: cross-encode", total, 0, int(12 * asked * work.rows), basis,
-                  tuple(advice)),
-        )  # fmt: skip
+        asking = Asking(
+            work.num_negatives, self.threshold, self.keep_top_k, self.positive_margin is not None
+        )
+        return cross_encoding(self.name, self._predict, asking, work, nearest, corpus)
 
     def _predict(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         import torch
