@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 Keys = NDArray[np.uint64]
+MOSTLY_DISTINCT = 0.75
 
 
 def normalize_text(text: str) -> str:
@@ -51,12 +52,19 @@ EMPTY_TEXT_KEY = np.uint64(text_key(""))
 
 def exact_keys(texts: Iterable[str]) -> Keys:
     """Return the keys of the exact texts, shape (number of texts,)."""
-    return np.fromiter((exact_key(text) for text in texts), dtype=np.uint64)
+    return np.fromiter(map(exact_key, texts), dtype=np.uint64)
 
 
 def text_keys(texts: Iterable[str]) -> Keys:
     """Return the keys of the normalised texts, shape (number of texts,)."""
-    return np.fromiter((text_key(text) for text in texts), dtype=np.uint64)
+    texts = list(texts)
+    distinct = dict.fromkeys(texts, 0)
+    if len(distinct) > MOSTLY_DISTINCT * len(texts):
+        return np.fromiter(map(text_key, texts), dtype=np.uint64, count=len(texts))
+    # The same positive stands in many rows of some data.
+    for text in distinct:
+        distinct[text] = text_key(text)
+    return np.fromiter(map(distinct.__getitem__, texts), dtype=np.uint64, count=len(texts))
 
 
 def _splitmix64(values: Keys) -> Keys:

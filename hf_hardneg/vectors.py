@@ -224,6 +224,7 @@ class TextVectors:
         """Read the keys that are there."""
         self._folder = folder
         self._names: list[str] = []
+        self._last: tuple[Sequence[str], NDArray[np.float32]] = ((), np.zeros((0, 0), np.float32))
         self.refresh()
 
     def refresh(self) -> None:
@@ -252,9 +253,12 @@ class TextVectors:
 
         They are sorted by content first, so the vectors do not depend on the order of the rows.
         """
-        keys = exact_keys(texts)
-        if (self._places(keys) < 0).any():
-            self.refresh()
+        return self._missing(texts, exact_keys(texts))
+
+    def _missing(self, texts: Sequence[str], keys: NDArray[np.uint64]) -> list[list[str]]:
+        if not (self._places(keys) < 0).any():
+            return []
+        self.refresh()
         keys, first = np.unique(keys, return_index=True)
         fresh = first[self._places(keys) < 0]
         return [
@@ -294,14 +298,24 @@ class TextVectors:
 
     def of(self, texts: Sequence[str], encode: Encode) -> NDArray[np.float32]:
         """Return the vectors of texts, shape (texts, dimension); what is missing is encoded."""
-        self.add(texts, encode)
-        places = self._places(exact_keys(texts))
+        if texts is self._last[0]:
+            # A batch is asked for once for its candidates and once for its positives.
+            return self._last[1]
+        keys = exact_keys(texts)
+        shards = self._missing(texts, keys)
+        if shards:
+            self.keep(shards, encode)
+        vectors = self._read(self._places(keys))
+        self._last = (texts, vectors)
+        return vectors
+
+    def _read(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         shards, rows = self._shard[places], self._row[places]
         out: NDArray[np.float32] | None = None
         for shard in np.unique(shards):
             path = self._folder / f"{self._names[shard]}.vectors.npy"
             stored = np.load(path, mmap_mode="r")
-            out = np.empty((len(texts), stored.shape[1]), np.float32) if out is None else out
+            out = np.empty((len(places), stored.shape[1]), np.float32) if out is None else out
             own = np.flatnonzero(shards == shard)
             out[own] = stored[rows[own]]
         return np.zeros((0, 0), np.float32) if out is None else out
