@@ -238,12 +238,16 @@ def dry_run_report(job: MineJob, sample: int) -> Report:
     """Mine a sample of rows, spread evenly over the data, and write no output.
 
     The index of the corpus is built and kept in the cache, so that the real run finds it there.
+
+    Raises:
+        CostError: that alone would take more than ``max_hours``, or more than this machine has.
     """
     _check(job)
     miner, rows, notes = _prepared(job)
     size = min(sample, len(rows))
     picked = rows.select([place * len(rows) // size for place in range(size)] if size else [])
     known = miner.knowing(rows)
+    _ask_first(job, known, picked, None)
     mined = known.mine(picked, "columns", num_proc=job.num_proc)
     report = known.report(mined)
     if size < len(rows):
