@@ -69,6 +69,26 @@ def test_settings_that_change_the_vectors(model: str) -> None:
     assert 0 < np.abs(half - encoded(SentenceEncoder(model))).max() < 0.05
 
 
+def test_texts_with_as_many_tokens_go_together(model: str) -> None:
+    rng = np.random.default_rng(0)
+    # Long words and short ones, so that characters and tokens do not rise together.
+    texts = [" ".join(rng.choice(["a", "northsoutheastwest", "of"], rng.integers(1, 30)))
+             for _ in range(50)]  # fmt: skip
+    encoder = SentenceEncoder(model, batch_size=8)
+    opened = encoder._open()
+    shapes: list[tuple[int, int]] = []
+    hook = opened[0].register_forward_pre_hook(
+        lambda _, given: shapes.append(tuple(given[0]["input_ids"].shape))
+    )
+    found = encode_checked(encoder, texts, "document")
+    hook.remove()
+    asked = ["document " + text for text in texts]
+    lengths = sorted((len(ids) for ids in opened.tokenizer(asked)["input_ids"]), reverse=True)
+    assert shapes == [(len(lengths[at : at + 8]), lengths[at]) for at in range(0, 50, 8)]
+    plain = SentenceTransformer(model, device="cpu")
+    np.testing.assert_allclose(found, unit(plain.encode_document(texts)), atol=1e-6)
+
+
 def test_a_fingerprint_of_all_that_decides_the_vectors(model: str, tmp_path: Path) -> None:
     settings: list[dict[str, Any]] = [
         {}, {"dtype": "bfloat16"}, {"query_prompt": "q"}, {"document_prompt": "q"},
