@@ -149,7 +149,7 @@ def test_miner_hash(context: Context, tmp_path: Path) -> None:
 def test_gpu(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU and with tiny models: that it runs, and that the search is exact."""
     model = save_bi_encoder(tmp_path / "model")
-    monkeypatch.setattr(gpu, "minilm", lambda: model)
+    monkeypatch.setattr(gpu, "minilm", lambda _: model)
     monkeypatch.setattr(gpu, "ENCODERS", {gpu.JUDGED: (False, "bfloat16")})
     monkeypatch.setattr(gpu, "BLOCK", 170)
     tiny = replace(context, device="cpu", documents=400, repeat=1)

@@ -9,7 +9,6 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
-from conftest import SHARED
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +30,7 @@ from hf_hardneg.strategy import build
 from hf_hardneg.workload import Advice, Nearest, Phase, Workload
 
 GB = 10**9
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 BUDGET = 0.001
 
 
