@@ -101,6 +101,9 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--documents", type=int, default=8_800_000, help="vectors of gpu; default 8,800,000"
     )
+    parser.add_argument(
+        "--texts", type=int, default=0, help="documents of dense_mining; default 0, which is all"
+    )
     found = parser.parse_args(words)  # fmt: skip
     unknown = [name for name in found.names if name not in BENCHMARKS]
     if unknown:
@@ -145,6 +148,7 @@ def main(words: list[str] | None = None) -> int:
             gigabytes=asked.gigabytes,
             device=asked.device,
             documents=asked.documents,
+            texts=asked.texts,
             out=asked.out,
             say=partial(_say, console, name),
         )

@@ -27,6 +27,7 @@ class Context:
         gigabytes: size of the index of ``miner_hash``.
         device: of ``gpu``; ``None`` for the GPU that torch sees.
         documents: vectors that ``gpu`` searches.
+        texts: documents of ``dense_mining``; 0 for all.
         out: folder of the results.
         say: shows a line of progress.
     """
@@ -40,6 +41,7 @@ class Context:
     gigabytes: float = 1.1
     device: str | None = None
     documents: int = 8_800_000
+    texts: int = 0
     out: Path = Path(__file__).parent / "results"
     say: Callable[[str], None] = _silent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 from benchmarks.context import Context
@@ -42,7 +43,8 @@ def run(context: Context) -> Figure:
     """Take the figure."""
     figure = Figure(
         "estimates",
-        "seconds that OfflineMiner.estimate expects, against those that OfflineMiner.mine takes",
+        "time, memory and disk that OfflineMiner.estimate expects, against what OfflineMiner.mine "
+        "takes",
     )
     figure.data = {name: find_collection(context.data, name).describe() for name in COLLECTIONS}
     figure.settings = {"repeat": context.repeat}
@@ -75,3 +77,11 @@ def _judge(figure: Figure, name: str, title: str) -> None:
     )
     off = round(max(share, 1 / share), 3)
     figure.target(f"{name}, {title}: factor between expected and taken", off, LIMIT)
+    for what, pairs in (
+        ("peak memory", [(a["memory_mib"], b["peak_mib"] + b["imports_mib"])
+                         for a, b in zip(one, two, strict=True)]),
+        ("disk", [(a["disk_mib"], b["disk_mib"]) for a, b in zip(one, two, strict=True)]),
+    ):  # fmt: skip
+        share = median(said / was for said, was in pairs)
+        off = round(max(share, 1 / share), 3)
+        figure.target(f"{name}, {title}: the same of {what}", off, LIMIT)
