@@ -46,6 +46,8 @@ __all__ = ["DEFAULT_MODEL", "DenseRetriever"]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 GIGABYTE = 1e9
+VECTORS_IN_MEMORY = 8
+"""Bytes for each number of a vector that a search takes at most: read, and worked on."""
 NEAR_QUERIES, NEAR_DOCUMENTS = 64, 256
 """That are compared for candidates to try a veto on."""
 SHARE_FOR_BLOCKS = 0.5
@@ -268,7 +270,8 @@ class DenseRetriever(ModelStage, Retriever):
         rate = search_rate(number, dimension, self.top_k, self._encoder.similarity, work.budget)
         block = block_size(self.memory_gb, dimension)
         search, notes = searching(self.name, self.index, number, len(documents), block, rate)
-        search = replace(search, memory=int(self.memory_gb * GIGABYTE))
+        room = min(int(self.memory_gb * GIGABYTE), VECTORS_IN_MEMORY * dimension * len(documents))
+        search = replace(search, memory=room)
         some = documents.first_rows(
             np.unique(np.linspace(0, len(documents) - 1, NEAR_DOCUMENTS).astype(np.int64))
         )
