@@ -30,6 +30,8 @@ EXTRA = 16
 SAMPLE = 256
 RECALL = 0.95
 QUERIES_AT_ONCE = 1024
+VECTORS_AT_ONCE = 1 << 16
+"""Read at a time while the index is filled and tuned: beside the index itself that is little."""
 META = "meta.json"
 INDEX = "index.faiss"
 
@@ -64,7 +66,8 @@ class ApproximateIndex:
         import faiss
 
         faiss.omp_set_num_threads(threads)
-        self._documents, self._factory, self._block = documents, factory, block
+        self._documents, self._factory = documents, factory
+        self._block = min(block, VECTORS_AT_ONCE)
         key = content_hash(INDEX_VERSION, documents.folder.name, factory)
         self._folder = published_folder(documents.folder.parent / f"index-{key}", self._build)
         self._index = faiss.read_index(str(self._folder / INDEX))
