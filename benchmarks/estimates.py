@@ -82,6 +82,7 @@ def _judge(figure: Figure, name: str, title: str) -> None:
                          for a, b in zip(one, two, strict=True)]),
         ("disk", [(a["disk_mib"], b["disk_mib"]) for a, b in zip(one, two, strict=True)]),
     ):  # fmt: skip
-        share = median(said / was for said, was in pairs)
+        # In whole MiB; less than one is one.
+        share = median(max(said, 1) / max(was, 1) for said, was in pairs)
         off = round(max(share, 1 / share), 3)
         figure.target(f"{name}, {title}: the same of {what}", off, LIMIT)
