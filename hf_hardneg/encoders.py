@@ -21,7 +21,7 @@ from hf_hardneg.cache import content_hash
 from hf_hardneg.checks import one_of
 from hf_hardneg.errors import ModelError, ParameterError, listing
 from hf_hardneg.models import LoadedModel, model_fingerprint, model_name
-from hf_hardneg.workers import in_worker
+from hf_hardneg.workers import limit_torch_threads
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -302,12 +302,7 @@ class SentenceEncoder:
         if not isinstance(self._model, str | Path):
             loaded: SentenceTransformer = self._model
             return loaded
-        import torch
-
-        if in_worker():
-            # A forked worker inherits torch's thread pool without its threads, and would wait
-            # for them for ever; with one thread there is nobody to wait for.
-            torch.set_num_threads(1)
+        limit_torch_threads()
         own = self._settings
         options = loading_options(own.backend, self.dtype, self._device)
         from sentence_transformers import SentenceTransformer

@@ -18,7 +18,7 @@ import xxhash
 from hf_hardneg.cache import content_hash
 from hf_hardneg.devices import model_device
 from hf_hardneg.errors import ModelError
-from hf_hardneg.workers import in_worker
+from hf_hardneg.workers import limit_torch_threads
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -216,12 +216,7 @@ def load_cross_encoder(
         )
     if not isinstance(model, str | Path):
         return _checked(model)
-    if in_worker():
-        import torch
-
-        # A forked worker inherits torch's thread pool without its threads, and would wait for
-        # them for ever; with one thread there is nobody to wait for.
-        torch.set_num_threads(1)
+    limit_torch_threads()
     from sentence_transformers import CrossEncoder
 
     try:

@@ -15,7 +15,7 @@ from hf_hardneg.cache import content_hash
 from hf_hardneg.errors import ModelError, listing
 from hf_hardneg.models import LoadedModel, model_fingerprint, model_name, module_settings
 from hf_hardneg.token_vectors import TokenVectors
-from hf_hardneg.workers import in_worker
+from hf_hardneg.workers import limit_torch_threads
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -203,12 +203,7 @@ class MultiVectorModel:
         if not isinstance(self._model, str):
             given: MultiVectorEncoder = self._model
             return given
-        import torch
-
-        if in_worker():
-            # A forked worker inherits torch's thread pool without its threads, and would wait
-            # for them for ever; with one thread there is nobody to wait for.
-            torch.set_num_threads(1)
+        limit_torch_threads()
         try:
             from sentence_transformers import MultiVectorEncoder
         except ImportError as error:

@@ -12,7 +12,7 @@ from hf_hardneg.devices import model_device
 from hf_hardneg.errors import ModelError, listing
 from hf_hardneg.models import LoadedModel, model_fingerprint, model_name, module_settings
 from hf_hardneg.sparse_vectors import SparseVectors
-from hf_hardneg.workers import in_worker
+from hf_hardneg.workers import limit_torch_threads
 
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
@@ -156,12 +156,7 @@ class SparseModel:
         if not isinstance(self._model, str):
             given: SparseEncoder = self._model
             return given
-        if in_worker():
-            import torch
-
-            # A forked worker inherits torch's thread pool without its threads, and would wait
-            # for them for ever; with one thread there is nobody to wait for.
-            torch.set_num_threads(1)
+        limit_torch_threads()
         from sentence_transformers import SparseEncoder
 
         try:

@@ -7,7 +7,7 @@ import os
 
 import multiprocess
 
-__all__ = ["in_worker", "usable_threads"]
+__all__ = ["in_worker", "limit_torch_threads", "usable_threads"]
 
 _IMPORTED_BY = os.getpid()
 
@@ -29,3 +29,15 @@ def usable_threads() -> int:
     if in_worker():
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_torch_threads() -> None:
+    """Let torch work with one thread in a worker process; elsewhere do nothing.
+
+    A forked worker inherits torch's thread pool without its threads, and would wait for them for
+    ever; with one thread there is nobody to wait for.
+    """
+    if in_worker():
+        import torch
+
+        torch.set_num_threads(1)
