@@ -221,15 +221,17 @@ def test_what_is_encoded_already_costs_nothing(corpus: Corpus, rows: Dataset) ->
     assert [(phase.seconds, phase.disk) for phase in encoding] == [(0.0, 0), (0.0, 0)]
 
 
-def test_a_trial_changes_nothing_of_the_result(corpus: Corpus, rows: Dataset) -> None:
-    def mined(tried: bool, cache_dir: str) -> Dataset:
+def test_a_trial_changes_nothing_of_the_result(
+    corpus: Corpus, rows: Dataset, tmp_path: Path
+) -> None:
+    def mined(tried: bool, cache_dir: Path) -> Dataset:
         encoder = CallableEncoder(encode, name="words")
         miner = OfflineMiner(DenseRetriever(corpus, model=encoder, cache_dir=cache_dir))
         if tried:
             miner.estimate(rows, budget=BUDGET)
         return miner.mine(rows)
 
-    one, two = mined(True, "with"), mined(False, "without")
+    one, two = mined(True, tmp_path / "with"), mined(False, tmp_path / "without")
     assert one.to_list() == two.to_list()
 
 
