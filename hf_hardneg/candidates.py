@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NO_ROW", "Candidates", "Queries", "order_by_score"]
+__all__ = ["AGAINST", "NO_ROW", "Candidates", "Queries", "order_by_score"]
 
 NO_ROW = -1
 
@@ -110,20 +110,34 @@ class Candidates:
             else np.where(mask[:, :, None], self.source_ranks, np.int32(0)),
         )
 
-    def lowest_positive_scores(self, queries: Queries) -> NDArray[np.float32]:
-        """Return the lowest score among each query's own positives, shape (batch,).
+    def positive_score(self, queries: Queries, against: str = "min") -> NDArray[np.float64]:
+        """Return the score that stands for each query's own positives, shape (batch,).
 
-        The lowest is the strictest choice for a margin: nothing that comes near any positive
-        passes. ``nan`` where one of them has no score, because a run that does not list it ranked
-        it below everything else; and where a query has no positive.
+        ``nan`` where one of them has no score, because a run that does not list it ranked it
+        below everything else; and where a query has no positive.
+
+        Args:
+            queries: the batch.
+            against: ``min`` is the strictest choice for a margin: nothing that comes near any
+                positive passes. ``max``, ``mean``; ``own`` where each row has one positive.
         """
-        lowest = np.full(len(queries), np.inf, dtype=np.float32)
         owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
-        scored = ~np.isnan(self.positive_scores)
-        np.minimum.at(lowest, owner[scored], self.positive_scores[scored])
-        lowest[owner[~scored]] = np.nan
-        lowest[queries.positives_per_query == 0] = np.nan
-        return lowest
+        scores = self.positive_scores.astype(np.float64)
+        scored = ~np.isnan(scores)
+        if against == "mean":
+            sums = np.bincount(owner[scored], scores[scored], minlength=len(queries))
+            chosen = sums / np.maximum(queries.positives_per_query, 1)
+        else:
+            start, pick = (-np.inf, np.maximum) if against == "max" else (np.inf, np.minimum)
+            chosen = np.full(len(queries), start)
+            pick.at(chosen, owner[scored], scores[scored])
+        chosen[owner[~scored]] = np.nan
+        chosen[queries.positives_per_query == 0] = np.nan
+        return chosen
+
+
+AGAINST = ("min", "max", "mean", "own")
+"""Which of several positives a margin is measured against."""
 
 
 def order_by_score(

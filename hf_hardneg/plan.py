@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features, List, Value
-from numpy.typing import NDArray
 
 from hf_hardneg.columns import QueryColumns, find_columns, read_batch
 from hf_hardneg.errors import ParameterError, QueryError, StrategyError, did_you_mean, listing
@@ -19,8 +17,10 @@ from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS
 from hf_hardneg.selection import Rules
 from hf_hardneg.stages import (
     FILLED,
+    FLAGS,
     OWN_COLUMNS,
     POSITIVE_SCORES,
+    STRATA,
     TRACE,
     TRACE_FEATURE,
     DecideStage,
@@ -28,7 +28,9 @@ from hf_hardneg.stages import (
     Reader,
     RetrieveStage,
     WriteStage,
+    by_positive,
     decision_features,
+    one_positive_a_row,
     promotes,
 )
 from hf_hardneg.strategy import Strategy
@@ -98,6 +100,17 @@ class Plan:
         return self.underfilled or ("drop" if self.output.needs_full_rows else "keep")
 
     @property
+    def dropping(self) -> tuple[str, ...]:
+        """Names of the row filters whose flagged rows are left out."""
+        rules = self.strategy.row_filters
+        return tuple(rule.name for rule in rules if rule.action == "drop")
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether rows of the input may be missing in the output."""
+        return self.policy == "drop" or bool(self.dropping)
+
+    @property
     def needed(self) -> int:
         """How many negatives a row must have to be in the output."""
         if self.policy == "drop" or self.output.needs_full_rows:
@@ -108,25 +121,29 @@ class Plan:
     def rules(self) -> Rules:
         """How candidates become negatives."""
         parts = self.strategy
-        return Rules(parts.filters, parts.vetoes, parts.sampler, self.n, self.seed)
+        return Rules(
+            parts.filters,
+            parts.vetoes,
+            parts.sampler,
+            self.n,
+            self.seed,
+            parts.row_filters,
+            parts.diversity,
+        )
 
     @property
     def needs_fit(self) -> bool:
-        """Whether a filter has to see the positives' scores of the whole pool first."""
-        return any(stage.needs_fit for stage in self.strategy.filters)
-
-    def fitted(self, positive_scores: NDArray[np.float32]) -> Plan:
-        """Return the plan with every filter fitted to the scores of all positives."""
-        filters = tuple(stage.fitted(positive_scores) for stage in self.strategy.filters)
-        return replace(self, strategy=replace(self.strategy, filters=filters))
+        """Whether a stage has to see the candidates of all rows first."""
+        return self.strategy.needs_fit
 
     def refuse_unfitted(self) -> None:
         """Raise if single batches are not enough for this strategy."""
-        if self.needs_fit:
+        unfit = [stage.name for stage in self.strategy.stages if stage.needs_fit]
+        if unfit:
             raise StrategyError(
-                "a percentile margin has to see all positives' scores before the first row, and a "
-                "batch or a stream does not have them. Use miner.mine(dataset) with a Dataset, or "
-                "give max_score."
+                f"{listing(unfit)} has to see the candidates of all rows before the first one is "
+                "decided, and a batch or a stream does not have them. Use miner.mine(dataset) "
+                "with a Dataset."
             )
 
     def table(self, table: pa.Table) -> pa.Table:
@@ -134,6 +151,13 @@ class Plan:
         self.refuse_unfitted()
         retriever = self.strategy.retriever
         pool = RetrieveStage(self.reader, retriever)(table)
+        if by_positive(self.rules) and len(one_positive_a_row(pool, self.reader.columns)) > len(
+            pool
+        ):
+            raise StrategyError(
+                "against='own' makes a row of each positive, and this batch has rows with several. "
+                "Use miner.mine(dataset) with a Dataset, which knows the positives of all rows."
+            )
         decided = DecideStage(self.reader, self.rules, self.policy, retriever.source_names)(pool)
         return self._write_stage(decided.column_names)(decided)
 
@@ -203,8 +227,9 @@ class Plan:
         if not self.output.keeps_columns:
             return Features({})
         features = {POSITIVE_SCORES: List(Value("float32")), TRACE: TRACE_FEATURE}
-        if FILLED in names:
-            features[FILLED] = List(Value("bool"))
+        marks = {FILLED: List(Value("bool")), STRATA: List(Value("string")),
+                 FLAGS: List(Value("string"))}  # fmt: skip
+        features.update({name: kind for name, kind in marks.items() if name in names})
         if promotes(self.rules):
             features["promoted_ids"] = List(Value("string"))
         return Features(features)
@@ -214,7 +239,13 @@ class Plan:
         beside = [*kept, *(name for name in provenance if name in names)]
         order = [*kept, *self.output.features(self.n), *provenance]
         return WriteStage(
-            self.reader, self.output, self.n, self.policy, tuple(beside), tuple(order)
+            self.reader,
+            self.output,
+            self.n,
+            self.policy,
+            self.dropping,
+            tuple(beside),
+            tuple(order),
         )
 
     def output_features(self, features: Features) -> Features:

@@ -31,7 +31,7 @@ from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.columns import RawBatch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import HardNegError
-from hf_hardneg.filters.base import Filter, Verdict, Veto
+from hf_hardneg.filters.base import Diversity, Filter, RowFilter, Verdict, Veto
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.queries import to_queries
 from hf_hardneg.retrievers.base import Retriever
@@ -40,8 +40,10 @@ from hf_hardneg.stage import Stage
 
 __all__ = [
     "ContractError",
+    "check_diversity",
     "check_filter",
     "check_retriever",
+    "check_row_filter",
     "check_sampler",
     "check_veto",
     "make_queries",
@@ -178,9 +180,9 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
     """Check a filter on a batch of candidates, and on batches made of it that are odd.
 
     The filter empties slots and changes nothing else, neither in its result nor in what it was
-    given; applied twice it does what it does once; the verdict on a line does not depend on the
-    other lines. All of this also where rows are empty, all are, there is one slot, none, or no
-    score.
+    given; applied twice it does what it does once, unless it decides ``among_survivors``; the
+    verdict on a line does not depend on the other lines. All of this also where rows are empty, all
+    are, there is one slot, none, or no score.
 
     Args:
         rule: the filter, fitted if it needs that.
@@ -205,11 +207,80 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
         gone = kept.rows == NO_ROW
         expected = given.keep(~gone)
         _same(rule, f"{kind}: it does more than to empty slots", expected, kept)
-        _same(rule, f"{kind}: applied twice it gives something else", kept, rule(queries, kept))
+        if not rule.among_survivors:
+            _same(rule, f"{kind}: applied twice it gives something else", kept, rule(queries, kept))
         for lines in _batches(len(queries)):
             part = rule(take_queries(queries, lines), take_candidates(queries, given, lines))
             expected = take_candidates(queries, kept, lines)
             _same(rule, f"{kind}: it depends on the batch; lines {lines}", expected, part)
+
+
+def check_row_filter(rule: RowFilter, queries: Queries, candidates: Candidates) -> None:
+    """Check a row filter on a batch of candidates, and on batches made of it that are odd.
+
+    It flags rows, changes nothing in what it was given, and what it says of a row does not depend
+    on the other rows.
+
+    Args:
+        rule: the row filter, fitted if it needs that.
+        queries: the batch.
+        candidates: its candidates.
+
+    Raises:
+        ContractError: a rule is broken.
+    """
+    _check_recipe(rule)
+    for kind, given in _variants(queries, candidates):
+        before = pickle.loads(pickle.dumps(given))
+        with _no_warnings():
+            flags = rule.flags(queries, given)
+        wanted = ((len(queries),), np.dtype(np.bool_))
+        _require(
+            (flags.shape, flags.dtype) == wanted, rule,
+            f"{kind}: flags have shape and type {(flags.shape, flags.dtype)}, expected {wanted}",
+        )  # fmt: skip
+        _same(rule, f"{kind}: it changes the candidates it was given", before, given)
+        for lines in _batches(len(queries)):
+            part = rule.flags(take_queries(queries, lines), take_candidates(queries, given, lines))
+            _require(
+                np.array_equal(part, flags[lines]), rule,
+                f"{kind}: it depends on the batch; lines {lines}: {part}, not {flags[lines]}",
+            )  # fmt: skip
+
+
+def check_diversity(rule: Diversity, corpus: Corpus, rows: Sequence[int]) -> None:
+    """Check a rule of diversity on all pairs of some documents.
+
+    A document is like itself, likeness goes both ways, and what is said of a pair does not depend
+    on what else is asked.
+
+    Args:
+        rule: the rule.
+        corpus: the documents.
+        rows: some of their rows.
+
+    Raises:
+        ContractError: a rule is broken.
+    """
+    _check_recipe(rule)
+    own = np.asarray(rows, dtype=np.int64)
+    one, other = np.repeat(own, len(own)), np.tile(own, len(own))
+    alike = rule.alike(one, other, corpus)
+    _require(
+        (alike.shape, alike.dtype) == (one.shape, np.dtype(np.bool_)), rule,
+        f"the answer has shape and type {(alike.shape, alike.dtype)}, expected {one.shape} bool",
+    )  # fmt: skip
+    square = alike.reshape(len(own), len(own))
+    _require(square.diagonal().all(), rule, "a document is not like itself")
+    _require(np.array_equal(square, square.T), rule, "likeness does not go both ways")
+    for place in range(len(one)):
+        part = rule.alike(one[place : place + 1], other[place : place + 1], corpus)
+        _require(
+            part[0] == alike[place], rule,
+            f"rows {one[place]} and {other[place]}: {part[0]} alone, {alike[place]} with others",
+        )  # fmt: skip
+    empty = np.empty(0, np.int64)
+    _require(len(rule.alike(empty, empty, corpus)) == 0, rule, "of no pairs it says something")
 
 
 def check_sampler(sampler: Sampler, queries: Queries, candidates: Candidates) -> None:

@@ -106,7 +106,7 @@ class Scaled(Sampler):
     def __init__(self, *, scale: float = 2.0) -> None:
         self.scale = scale
 
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
         scores = candidates.scores.astype(np.float64)
         return np.where(np.isnan(scores), 0.0, scores * self.scale)
 
@@ -114,19 +114,19 @@ class Scaled(Sampler):
 class Softmax(Scaled):
     """Forgets that the score may be missing."""
 
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
         return candidates.scores.astype(np.float64) * self.scale
 
 
 class Infinite(Scaled):
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
-        weights = super().log_weights(queries, candidates)
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
+        weights = super().log_weights(queries, candidates, seed)
         return np.where(weights > 1, np.inf, weights)
 
 
 class Centred(Scaled):
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
-        return super().log_weights(queries, candidates) + len(queries)
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
+        return super().log_weights(queries, candidates, seed) + len(queries)
 
 
 class FillsEmpty(Scaled):
@@ -140,9 +140,9 @@ class Single(Scaled):
 
 
 class Settles(Scaled):
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
         candidates.scores[np.isnan(candidates.scores)] = 0
-        return super().log_weights(queries, candidates)
+        return super().log_weights(queries, candidates, seed)
 
 
 class Fixed(Scaled):

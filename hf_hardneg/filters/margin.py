@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.candidates import Candidates, Queries
-from hf_hardneg.checks import at_least, fraction
+from hf_hardneg.candidates import AGAINST, Candidates, Queries
+from hf_hardneg.checks import at_least, fraction, one_of
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.filters.base import Filter
+from hf_hardneg.stage_inputs import Rows
 
 __all__ = ["MarginFilter"]
 
@@ -18,7 +19,8 @@ DEFAULT_RELATIVE = 0.05
 class MarginFilter(Filter):
     """Keeps candidates whose score lies a margin below the positive's, by the same scorer.
 
-    With ``s`` the candidate's score and ``s+`` the LOWEST score among the row's positives:
+    With ``s`` the candidate's score and ``s+`` that of the row's positive (of several, the lowest,
+    unless ``against`` says otherwise):
 
     - absolute: ``s < s+ - margin``;
     - relative: ``s < s+ - relative * |s+|``. For ``s+ > 0`` this is ``s < (1 - relative) * s+``,
@@ -36,13 +38,16 @@ class MarginFilter(Filter):
         relative: the relative margin, from 0 to 1. The default, 0.05, holds when none is given.
         percentile: the quantile, from 0 to 1.
         cut: the score that ``percentile`` was fitted to; set by :meth:`fitted`.
+        against: which positive of a row with several: ``min``, the strictest and the default, with
+            which one noisy low positive costs the row most of its candidates; ``max``, ``mean``,
+            or ``own``: each positive by itself, so that such a row becomes one row for each.
 
     Raises:
         ParameterError: more than one of the three, or a value out of range.
     """
 
     name = "margin"
-    needs_scores = True
+    needs = ("scores",)
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class MarginFilter(Filter):
         relative: float | None = None,
         percentile: float | None = None,
         cut: float | None = None,
+        against: str = "min",
     ) -> None:
         """Check that one kind of margin is asked for."""
         given = [
@@ -75,6 +81,12 @@ class MarginFilter(Filter):
         self.percentile = (
             None if percentile is None else fraction("margin", "percentile", percentile)
         )
+        self.against = one_of("margin", "against", against, AGAINST)
+        if percentile is not None and against != "min":
+            raise ParameterError(
+                f"margin: against={against!r} is given with percentile, whose limit is the same "
+                "for all rows. Leave one of the two out."
+            )
         self.cut = None if cut is None else at_least("margin", "cut", cut, -np.inf)
 
     @property
@@ -82,10 +94,11 @@ class MarginFilter(Filter):
         """A percentile margin has to see the scores of all positives."""
         return self.percentile is not None and self.cut is None
 
-    def fitted(self, positive_scores: NDArray[np.float32]) -> MarginFilter:
+    def fitted(self, rows: Rows) -> MarginFilter:
         """Return the filter with the quantile of the positives' scores worked out."""
         if not self.needs_fit:
             return self
+        positive_scores = rows.positive_scores()
         scored = positive_scores[~np.isnan(positive_scores)]
         if not len(scored):
             raise ParameterError(
@@ -105,11 +118,11 @@ class MarginFilter(Filter):
             )
         if self.cut is not None:
             return candidates.scores < np.float32(self.cut)
-        lowest = candidates.lowest_positive_scores(queries).astype(np.float64)
+        positive = candidates.positive_score(queries, self.against)
         if self.margin is not None:
-            limit = lowest - self.margin
+            limit = positive - self.margin
         else:
             relative = DEFAULT_RELATIVE if self.relative is None else self.relative
-            limit = lowest - relative * np.abs(lowest)
+            limit = positive - relative * np.abs(positive)
         # A comparison with nan is false: without a positive's score nothing is kept.
         return candidates.scores.astype(np.float64) < limit[:, None]

@@ -112,6 +112,7 @@ class DenseRetriever(ModelStage, Retriever):
         "revision", "dtype", "query_prompt", "document_prompt", "max_length", "truncate_dim",
         "similarity", "backend",
     )  # fmt: skip
+    gives = frozenset({"scores", "vectors", "unit vectors"})
     reads_keys = False
     batch_rows = 16_384
     """Each batch reads all vectors once, so large ones are cheaper."""
@@ -149,6 +150,8 @@ class DenseRetriever(ModelStage, Retriever):
             for name, value in (("max_length", max_length), ("truncate_dim", truncate_dim))
         )
         self.similarity, self.backend = similarity, backend
+        if similarity not in (None, "cosine"):
+            self.gives = type(self).gives - {"unit vectors"}
         self.storage = one_of(self.name, "storage", storage, STORAGES)
         self.index = index
         if not isinstance(index, str) or not index.strip():
@@ -337,3 +340,37 @@ class DenseRetriever(ModelStage, Retriever):
                 vectors, owner[outside], others, np.arange(len(texts)), documents.similarity
             )
         return scores
+
+    # -- what other stages ask ---------------------------------------------------------------
+
+    @property
+    def unit_vectors(self) -> bool:
+        """Whether scores are cosines; the model is opened if it has to say so itself."""
+        return self._encoder.similarity == "cosine"
+
+    @property
+    def dimension(self) -> int:
+        """Length of the documents' vectors."""
+        return self._ready().dimension
+
+    def document_similarity(
+        self, one: NDArray[np.int64], other: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of pairs of documents; see :class:`VectorSource`."""
+        documents = self._ready()
+        numbers, place = np.unique(
+            documents.numbers_of(np.concatenate([one, other])), return_inverse=True
+        )
+        vectors = documents.take(numbers)
+        return pair_similarity(
+            vectors, place[: len(one)], vectors, place[len(one) :], documents.similarity
+        )
+
+    def query_similarity(
+        self, texts: Sequence[str], lines: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of queries and documents; see :class:`VectorSource`."""
+        documents = self._ready()
+        numbers, place = np.unique(documents.numbers_of(rows), return_inverse=True)
+        vectors = self._encoded(texts, "query")
+        return pair_similarity(vectors, lines, documents.take(numbers), place, documents.similarity)

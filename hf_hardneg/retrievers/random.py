@@ -68,7 +68,7 @@ class RandomRetriever(Retriever):
     """
 
     name = "random"
-    scored = False
+    gives = frozenset()
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class Weighted(Sampler):
     def __init__(self, *, weights: tuple[float, ...] = (8, 4, 2, 1, 1)) -> None:
         self.weights = weights
 
-    def log_weights(self, queries: object, candidates: object) -> np.ndarray:
+    def log_weights(self, queries: object, candidates: object, seed: int) -> np.ndarray:
         return np.broadcast_to(np.log(self.weights), candidates.shape)  # type: ignore[attr-defined]
 
 
