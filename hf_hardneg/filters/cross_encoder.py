@@ -66,6 +66,8 @@ class CrossEncoderDenoiser(Veto):
     """
 
     name = "denoised"
+    source = "Qu et al., RocketQA, NAACL 2021, section 3.2"
+    costs = "a cross-encoder, lazily: about as many pairs as negatives"
 
     def __init__(
         self,

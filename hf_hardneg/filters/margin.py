@@ -47,6 +47,7 @@ class MarginFilter(Filter):
     """
 
     name = "margin"
+    source = "Moreira et al., NV-Retriever, 2024"
     needs = ("scores",)
 
     def __init__(

@@ -108,6 +108,8 @@ class DenseRetriever(ModelStage, Retriever):
     """
 
     name = "dense"
+    source = "Karpukhin et al., Dense passage retrieval, EMNLP 2020"
+    costs = "every text is encoded once"
     settings = (
         "revision", "dtype", "query_prompt", "document_prompt", "max_length", "truncate_dim",
         "similarity", "backend",
