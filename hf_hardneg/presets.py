@@ -45,7 +45,39 @@ PRESETS: dict[str, Preset] = {
                        "relevant", ROCKETQA),
     "margin+denoised": Preset("bm25+margin+denoised", "5% below the positive's score, then "
                               "the cross-encoder", f"{NV}; {ROCKETQA}"),
+    "rocketqa": Preset("dense@200+denoised(fill_beyond=50)", "an embedding model, the "
+                       "cross-encoder on its first 50, what is missing from beyond them", ROCKETQA),
+    "semi-hard": Preset("dense+semi-hard(margin=0.1)", "harder than a margin below the positive, "
+                        "not harder than the positive", "Schroff et al., FaceNet, CVPR 2015"),
+    "simans": Preset("dense@100+ambiguous(scale='std')", "drawn near the positive's score, "
+                     "measured in standard deviations of the positives' scores", SIMANS),
+    "ambiguous": Preset("dense@200+ambiguous(strategy='uniform', start_rank=50, end_rank=200)",
+                        "drawn uniformly from ranks 50 to 199",
+                        "practice: a simplification of SimANS, not the paper"),
+    "importance": Preset("dense+importance", "drawn by a softmax of the scores",
+                         "softmax importance sampling; temperature 0.1 on cosines is practice"),
+    "distance-weighted": Preset("dense+distance-weighted", "drawn so that distances come out "
+                                "uniform", "Wu et al., Sampling matters, ICCV 2017"),
+    "triangular": Preset("dense+triangular", "near the positive's score, then nearer to the "
+                         "positive than to the query; experimental",
+                         "Yang et al., TriSampler, AAAI 2024; known from a summary alone"),
+    "rance": Preset("dense@100+rance", "drawn by weights of ranks that are learnt from where the "
+                    "known positives stand", "RANCE, released code"),
+    "curriculum": Preset("dense@200+curriculum", "as hard as a difficulty says, which a schedule "
+                         "moves", "Platanios et al., Competence-based curriculum learning, NAACL "
+                         "2019, for the schedule"),
     "nv-retriever": Preset("dense+margin(relative=0.05)", "an embedding model, 5% below the "
                            "positive's score", f"{NV}, TopK-PercPos at 95%", 4),
+    "lighton": Preset("dense@2048+margin(relative=0.05)", "the 10 hardest of 2,048 that are 5% "
+                      "below the positive's score; rows with fewer are left out",
+                      "practice of LightOn's embedding models, 2025", 10, "drop"),
+    "f2llm": Preset("dense@100+rank(range_min=6)+score(max_score=0.8)+margin(relative=0.05)",
+                    "the first five skipped, scores below 0.8 and 5% below the positive's",
+                    "practice of F2LLM, 2025", 24),
+    "bge": Preset("dense@210+rank(range_min=11, range_max=211)+random", "drawn uniformly from "
+                  "ranks 11 to 210", "practice of BGE: FlagEmbedding's hn_mine at its defaults", 15),
+    "nomic": Preset("dense+margin(relative=0.05)", "5% below the positive's score",
+                    "practice of Nomic Embed, 2025", 7),
 }  # fmt: skip
-"""By name. Those whose name is also a stage's mean the same with and without parameters."""
+"""By name. At the head of a strategy a preset's name stands for its strategy; with parameters, they
+go to its stage of that name."""

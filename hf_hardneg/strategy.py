@@ -165,8 +165,13 @@ def parse(text: str) -> Parsed:
         )
     known = registered()
     heads, rerankers, selecting = known.retrievers, known.rerankers, known.selecting
-    head, *rest = split(_expanded(text), "+")
+    preset = preset_of(text)
+    head, *rest = split(preset.strategy if preset else text, "+")
     retrievers = [stage_call(part) for part in split(head, ",")]
+    if len(retrievers) == 1 and retrievers[0].name in PRESETS and retrievers[0].name not in heads:
+        base = _with_arguments(retrievers[0])
+        more = _selecting_calls(rest)
+        return Parsed(base.retrievers, base.joiners, [*base.stages, *more])
     if len(retrievers) == 1 and retrievers[0].name not in heads:
         after = {**rerankers, **selecting}
         if selecting_name(retrievers[0].name) not in after:
@@ -182,15 +187,28 @@ def parse(text: str) -> Parsed:
         joiners = [stages.pop(0)]
     while stages and stages[0].name in rerankers:
         joiners.append(stages.pop(0))
-    for call in stages:
+    _check_selecting(stages)
+    return Parsed(retrievers, joiners, stages)
+
+
+def _selecting_calls(parts: Sequence[str]) -> list[StageCall]:
+    """Return the calls of what stands after retrievers and joiners."""
+    calls = [stage_call(part) for part in parts]
+    _check_selecting(calls)
+    return calls
+
+
+def _check_selecting(calls: Sequence[StageCall]) -> None:
+    """Raise for a stage that is unknown, or has its place further ahead."""
+    known = registered()
+    for call in calls:
         joiner = known.joiners.get(call.name)
         if joiner is not None:
             raise StrategyError(
                 f"{call.name!r} {joiner.wants} and stands right after them: {joiner.example!r}."
             )
-        if selecting_name(call.name) not in selecting:
-            _unknown(call.name, [*rerankers, *selecting, *ALIASES])
-    return Parsed(retrievers, joiners, stages)
+        if selecting_name(call.name) not in known.selecting:
+            _unknown(call.name, [*known.rerankers, *known.selecting, *ALIASES])
 
 
 def preset_of(text: str) -> Preset | None:
@@ -198,20 +216,22 @@ def preset_of(text: str) -> Preset | None:
     return PRESETS.get(text.replace(" ", ""))
 
 
-def _expanded(text: str) -> str:
-    """Return the strategy string with the preset that it is, or begins with, written out.
-
-    A name that is also a stage's stays: the stage may have parameters, and means the same.
-    """
-    preset = preset_of(text)
-    if preset is not None:
-        return preset.strategy
-    head, *rest = split(text, "+")
-    preset = PRESETS.get(head.strip())
-    known, name = registered(), head.strip()
-    if preset is None or name in known.retrievers or selecting_name(name) in known.selecting:
-        return text
-    return "+".join([preset.strategy, *rest])
+def _with_arguments(head: StageCall) -> Parsed:
+    """Return a preset with the parameters that its name was given, for its stage of that name."""
+    base = parse(PRESETS[head.name].strategy)
+    if not head.arguments:
+        return base
+    own = [selecting_name(call.name) == selecting_name(head.name) for call in base.stages]
+    if not any(own):
+        raise StrategyError(
+            f"the preset {head.name!r} takes no parameters; it stands for "
+            f"{PRESETS[head.name].strategy!r}. Write that out with the parameters that you want."
+        )
+    stages = [
+        StageCall(call.name, {**call.arguments, **head.arguments}) if mine else call
+        for call, mine in zip(base.stages, own, strict=True)
+    ]
+    return Parsed(base.retrievers, base.joiners, stages)
 
 
 def _unknown(name: str, choices: Sequence[str]) -> None:
