@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "EMPTY_TEXT_KEY",
+    "among",
     "exact_key",
     "exact_keys",
     "gumbel_noise",
@@ -65,6 +66,20 @@ def text_keys(texts: Iterable[str]) -> Keys:
     for text in distinct:
         distinct[text] = text_key(text)
     return np.fromiter(map(distinct.__getitem__, texts), dtype=np.uint64, count=len(texts))
+
+
+def among(known: NDArray[np.generic], values: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return which values are among the known ones, in the shape of the values.
+
+    Args:
+        known: sorted, shape (known,).
+        values: of the same type, of any shape.
+    """
+    if not len(known):
+        return np.zeros(values.shape, dtype=np.bool_)
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: NDArray[np.bool_] = known[place] == values
+    return found
 
 
 def _splitmix64(values: Keys) -> Keys:
