@@ -12,7 +12,7 @@ from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.checks import whole_number
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.filters.base import Filter
-from hf_hardneg.hashing import among, mix
+from hf_hardneg.hashing import KeySet, mix
 from hf_hardneg.stage_inputs import Rows
 
 __all__ = ["ReuseCap"]
@@ -72,13 +72,12 @@ class ReuseCap(Filter):
     def __init__(self, *, max_queries: int = 10) -> None:
         """Check the cap; what it means for each document is learnt by :meth:`fitted`."""
         self.max_queries = whole_number(self.name, "max_queries", max_queries, 1)
-        self._capped: Keys | None = None
-        self._allowed: Keys | None = None
+        self._learnt: tuple[KeySet, KeySet] | None = None
 
     @property
     def needs_fit(self) -> bool:
         """It has to see what every query wants."""
-        return self._capped is None
+        return self._learnt is None
 
     def fitted(self, rows: Rows) -> ReuseCap:
         """Return the filter that knows which queries keep which document."""
@@ -88,44 +87,48 @@ class ReuseCap(Filter):
         for documents, queries, places in _wanted(rows):
             wanted.add(documents, queries, places)
         again = ReuseCap(max_queries=self.max_queries)
-        again._capped, again._allowed = _decided(*wanted.records(), self.max_queries)
+        again._learnt = _decided(*wanted.records(), self.max_queries)
         return again
 
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
         """Keep what is not capped, and what is capped and allowed to the query."""
-        if self._capped is None or self._allowed is None:
+        if self._learnt is None:
             raise ParameterError(
                 "reuse-cap: it has to see the candidates of all queries first, and a single batch "
                 "does not have them. Use miner.mine(dataset) or miner.select(pool)."
             )
-        kept = ~among(self._capped, candidates.document_keys)
+        capped, allowed = self._learnt
+        kept = ~capped.holds(candidates.document_keys)
         lines, slots = np.nonzero(~kept & candidates.filled)
         pairs = mix(candidates.document_keys[lines, slots], queries.keys[lines])
-        kept[lines, slots] = among(self._allowed, pairs)
+        kept[lines, slots] = allowed.holds(pairs)
         return kept
+
+    def _keys(self) -> tuple[Keys, ...]:
+        """Return what was learnt as arrays: the capped documents, and the pairs that stay."""
+        return tuple(known.keys for known in self._learnt or ())
 
     def __eq__(self, other: object) -> bool:
         """Two are equal when their caps are, and what they have learnt."""
         if not isinstance(other, ReuseCap) or not super().__eq__(other):
             return False
-        pairs = ((self._capped, other._capped), (self._allowed, other._allowed))
-        return all(
-            one is two or (one is not None and two is not None and np.array_equal(one, two))
-            for one, two in pairs
-        )
+        if self.needs_fit or other.needs_fit:
+            return self.needs_fit and other.needs_fit
+        return all(map(np.array_equal, self._keys(), other._keys()))
 
     __hash__ = Filter.__hash__
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the parameters and what was learnt: the cache must tell two fits apart."""
-        return {**super().__getstate__(), "capped": self._capped, "allowed": self._allowed}
+        return {**super().__getstate__(), "learnt": self._keys()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the parameters and what was learnt."""
-        state = dict(state)
-        capped, allowed = state.pop("capped"), state.pop("allowed")
-        super().__setstate__(state)
-        self._capped, self._allowed = capped, allowed
+        learnt = state["learnt"]
+        super().__setstate__({name: value for name, value in state.items() if name != "learnt"})
+        if learnt:
+            capped, allowed = learnt
+            self._learnt = KeySet(capped), KeySet(allowed)
 
 
 def _wanted(rows: Rows) -> Iterator[tuple[Keys, Keys, Keys]]:
@@ -167,24 +170,27 @@ class _Earliest:
 
     def records(self) -> tuple[Keys, Keys, Keys]:
         """Return (document, query, place), sorted by document and then by place."""
-        empty = np.empty(0, dtype=np.uint64)
-        parts = zip(*self._parts, strict=True) if self._parts else ((empty,),) * 3
-        pruned = _pruned(*(np.concatenate(part) for part in parts), self._number)
+        empty = [np.empty(0, dtype=np.uint64)]
+        documents, queries, places = (
+            np.concatenate(empty + [part[column] for part in self._parts]) for column in range(3)
+        )
+        self._parts = []
+        pruned = _pruned(documents, queries, places, self._number)
         self._parts, self._kept, self._fresh = [pruned], len(pruned[0]), 0
         return pruned
 
 
 def _pruned(documents: Keys, queries: Keys, places: Keys, number: int) -> tuple[Keys, Keys, Keys]:
     """Return the first ``number`` distinct queries of each document, each at its first place."""
-    # By query in the last instance, so that equal places have one order whoever came first.
-    order = np.lexsort((places, queries, documents))
-    documents, queries, places = documents[order], queries[order], places[order]
-    first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = (documents[1:] != documents[:-1]) | (queries[1:] != queries[:-1])
-    documents, queries, places = documents[first], queries[first], places[first]
     order = np.lexsort((places, documents))
-    order = order[_place_in_run(documents[order]) < number]
-    return documents[order], queries[order], places[order]
+    documents, queries, places = documents[order], queries[order], places[order]
+    pairs = mix(documents, queries)
+    in_order = np.sort(pairs)
+    if (in_order[1:] == in_order[:-1]).any():  # a query that stands in several rows, or twin texts
+        first = np.sort(np.unique(pairs, return_index=True)[1])
+        documents, queries, places = documents[first], queries[first], places[first]
+    kept = _place_in_run(documents) < number
+    return documents[kept], queries[kept], places[kept]
 
 
 def _place_in_run(sorted_keys: Keys) -> NDArray[np.int64]:
@@ -197,9 +203,9 @@ def _place_in_run(sorted_keys: Keys) -> NDArray[np.int64]:
     return places
 
 
-def _decided(documents: Keys, queries: Keys, places: Keys, cap: int) -> tuple[Keys, Keys]:
+def _decided(documents: Keys, queries: Keys, places: Keys, cap: int) -> tuple[KeySet, KeySet]:
     """Return the documents that more than ``cap`` queries want, and the pairs that stay."""
     place = _place_in_run(documents)
-    capped = documents[place == cap]  # sorted, one for each document with one query too many
-    stays = (place < cap) & among(capped, documents)
-    return capped, np.sort(mix(documents[stays], queries[stays]))
+    capped = KeySet(documents[place == cap])
+    stays = (place < cap) & capped.holds(documents)
+    return capped, KeySet(mix(documents[stays], queries[stays]))
