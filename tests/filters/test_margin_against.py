@@ -192,7 +192,7 @@ def test_the_report_counts_the_rows_that_were_made(form: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", ("columns", "triplet"))
+@pytest.mark.parametrize("form", ["columns", "triplet"])
 def test_select_on_a_saved_pool_gives_the_same(kind: str, form: str, tmp_path: Path) -> None:
     one = miner()
     one.retrieve(together(kind)).save_to_disk(str(tmp_path / "pool"))

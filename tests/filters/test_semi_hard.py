@@ -68,7 +68,7 @@ def test_the_three_part_the_candidates(
     data: st.DataObject,
 ) -> None:
     """Below the margin, inside it, harder than the positive: exactly one, at boundaries too."""
-    margin = {"margin": 0.1} if not how else how
+    margin = how if how else {"margin": 0.1}
     own = np.array(positives, dtype=np.float32).astype(np.float64)
     positive = {"min": own.min, "max": own.max, "mean": own.mean}[against]()
     width = margin["margin"] if "margin" in margin else margin["relative"] * abs(positive)
