@@ -5,7 +5,17 @@ from importlib.metadata import PackageNotFoundError, version
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.encoders import CallableEncoder
 from hf_hardneg.errors import HardNegError
-from hf_hardneg.filters import CrossEncoderDenoiser, MarginFilter, RankFilter, ScoreFilter
+from hf_hardneg.filters import (
+    CrossEncoderDenoiser,
+    HeldOutFilter,
+    HeldOutQueries,
+    MarginFilter,
+    PassageSieve,
+    RankFilter,
+    ReuseCap,
+    ScoreFilter,
+    SemiHardFilter,
+)
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.report import Report
 from hf_hardneg.retrievers import (
@@ -34,19 +44,24 @@ __all__ = [
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
+    "HeldOutFilter",
+    "HeldOutQueries",
     "HybridRetriever",
     "LuceneRetriever",
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
     "OfflineMiner",
+    "PassageSieve",
     "QdrantRetriever",
     "RandomRetriever",
     "RandomSampler",
     "RankFilter",
     "Report",
+    "ReuseCap",
     "RunRetriever",
     "ScoreFilter",
+    "SemiHardFilter",
     "SparseRetriever",
     "TopSampler",
     "WeaviateRetriever",

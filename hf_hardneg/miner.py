@@ -413,7 +413,7 @@ class OfflineMiner:
             num_negatives=self.num_negatives,
             seed=self.seed,
             corpus=None if self.corpus is None else corpus_note(self.corpus),
-            notes=dropping if lost else (),
+            notes=(*(dropping if lost else ()), *(plan.strategy.notes() if plan else ())),
         )
 
     # -- one batch ---------------------------------------------------------------------------

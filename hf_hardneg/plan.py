@@ -31,6 +31,7 @@ from hf_hardneg.stages import (
     by_positive,
     decision_features,
     one_positive_a_row,
+    one_positive_features,
     promotes,
 )
 from hf_hardneg.strategy import Strategy
@@ -187,7 +188,8 @@ class Plan:
             features: of the input or of its pool.
             sources: names of the pool's retrievers.
         """
-        decided = Features({**_without_own(features), **decision_features(self.rules, self.policy)})
+        kept = _without_own(self._by_row(features))
+        decided = Features({**kept, **decision_features(self.rules, self.policy)})
         decide = DecideStage(self.reader, self.rules, self.policy, sources)
         batch = VETO_BATCH if self.strategy.vetoes else DECIDE_BATCH
         write = self._write_stage(list(decided))
@@ -195,6 +197,12 @@ class Plan:
             Step(decide, decided, "Selecting", batch),
             Step(write, self.output_features(features), "Writing", WRITE_BATCH),
         ]
+
+    def _by_row(self, features: Features) -> Features:
+        """Return the input's columns as they are when each row has one positive, if that is so."""
+        if not by_positive(self.rules):
+            return features
+        return one_positive_features(features, self.reader.columns)
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Refuse a column to keep that is not there, before any work is done.
@@ -250,6 +258,7 @@ class Plan:
 
     def output_features(self, features: Features) -> Features:
         """Return the columns of the output, given those of the input."""
+        features = self._by_row(features)
         kept = {name: features[name] for name in self._kept(list(features))}
         decided = list(decision_features(self.rules, self.policy))
         return Features({**kept, **self.output.features(self.n), **self._provenance(decided)})

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, LargeList, List
 from numpy.typing import NDArray
 
 from hf_hardneg.arrow import hash_column
@@ -25,8 +26,8 @@ from hf_hardneg.hashing import text_keys
 from hf_hardneg.positives import KnownPositives
 
 __all__ = [
-    "batches_of", "column_names", "positives_as_corpus", "query_texts", "scan_positives",
-    "to_queries",
+    "batches_of", "column_names", "positives_as_corpus", "query_texts",
+    "rows_with_several", "scan_positives", "to_queries",
 ]  # fmt: skip
 
 SCAN_BATCH = 10_000
@@ -147,6 +148,19 @@ def query_texts(rows: Dataset, asked: QueryColumns) -> list[str]:
     for batch in batches_of(rows, SCAN_BATCH):
         texts.update(dict.fromkeys(read_batch(batch, columns).queries))
     return list(texts)
+
+
+def rows_with_several(rows: Dataset, asked: QueryColumns) -> int:
+    """Return how many rows of a data set have more than one positive."""
+    columns = find_columns(column_names(rows), asked)
+    name = str(columns.positive or columns.positive_ids)
+    if not isinstance(rows.features[name], List | LargeList):
+        return 0  # one value a row
+    used = rows.select_columns([name])
+    return sum(
+        int(pc.sum(pc.greater(pc.list_value_length(batch[name]), 1)).as_py() or 0)
+        for batch in batches_of(used, SCAN_BATCH)
+    )
 
 
 def _no_rows() -> QueryError:

@@ -45,7 +45,8 @@ class Report:
         strategy: the strategy string.
         num_negatives: negatives asked for.
         seed: the seed.
-        rows_in: rows of the input.
+        rows_in: rows of the input; where each positive of a row is decided by itself
+            (``against="own"``), the rows that this makes, and a note says so.
         rows_out: rows of the output.
         rows_dropped: input rows without any output row: underfilled ones, and those that a row
             filter drops.

@@ -16,9 +16,9 @@ from hf_hardneg.fitting import fitted
 from hf_hardneg.mapping import Step, finished, map_steps
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import check_pool_columns, describe, description_of
-from hf_hardneg.queries import column_names, query_texts
+from hf_hardneg.queries import column_names, query_texts, rows_with_several
 from hf_hardneg.report import report_of
-from hf_hardneg.stages import TRACE, TimedStage
+from hf_hardneg.stages import TRACE, TimedStage, by_positive
 from hf_hardneg.strategy import Strategy
 from hf_hardneg.tally import totals_of
 
@@ -103,7 +103,7 @@ class Run:
             dropping=plan.dropping,
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             corpus=corpus_note(plan.reader.corpus),
-            notes=tuple(notes),
+            notes=(*notes, *plan.strategy.notes(), *_by_positive_note(plan, rows, len(decided))),
         )
         mark = totals_of(mined).mark if TRACE in mined.features else None
         return describe(mined, {"kind": "mined", "mark": mark, "report": report.to_dict()})
@@ -115,6 +115,17 @@ class Run:
             if isinstance(step.stage, TimedStage):
                 self.seconds.update(step.stage.stopwatch.seconds)
         return results
+
+
+def _by_positive_note(plan: Plan, rows: Dataset, made: int) -> tuple[str, ...]:
+    """Say how many rows became several, one for each of their positives."""
+    if not by_positive(plan.rules):
+        return ()
+    several = rows_with_several(rows, plan.reader.columns)
+    return (
+        f"against='own': {several:,} of {len(rows):,} input rows have several positives; each "
+        f"positive is a row of its own, which makes {made:,} rows. All counts are of these.",
+    )
 
 
 def _sources(plan: Plan, rows: Dataset) -> tuple[str, ...]:

@@ -81,6 +81,10 @@ class Stage:
     def prepare(self) -> None:
         """Check before the work starts what could not be checked at construction."""
 
+    def notes(self) -> tuple[str, ...]:
+        """Say what a reader of the results should know; stands in the report."""
+        return ()
+
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""
         return {

@@ -108,6 +108,10 @@ class Strategy:
         """All stages after the retriever, in the order in which they decide."""
         return (*self.row_filters, *self.filters, *self.vetoes, *self.diversity, self.sampler)
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what the stages after the retriever have to say to a reader of the report."""
+        return tuple(note for stage in self.stages for note in stage.notes())
+
     @property
     def needs_fit(self) -> bool:
         """Whether a stage has to see the candidates of all rows before it can decide on one."""
@@ -346,6 +350,9 @@ def build(text: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> 
     retrievers: list[Retriever] = []
     stages: list[Stage] = []
     for stage, arguments in routed:
+        if context["corpus"] is None and not issubclass(stage, Retriever):
+            # The one retriever brings the documents.
+            context = {**context, "corpus": retrievers[0].corpus}
         # A stage that joins stands after all of what it joins, and takes their place.
         made = _made(stage, arguments, context, retrievers)
         if isinstance(made, JoinedRetriever):

@@ -279,7 +279,7 @@ REFUSED = [
     ("bm26", "unknown stage 'bm26'. Did you mean 'bm25'?"),
     ("BM25", "unknown stage 'BM25'. Did you mean 'bm25'?"),
     ("bm25+denoise", "unknown stage 'denoise'. Did you mean 'denoised'?"),
-    ("bm25+semi-hard", "unknown stage 'semi-hard'"),
+    ("bm25+quite-hard", "unknown stage 'quite-hard'"),
     ("bm25+bm25", "unknown stage 'bm25'"),
     ("bm25+", "'' is not a stage"),
     ("+bm25", "'' is not a stage"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.candidates import AGAINST, Candidates, Queries
-from hf_hardneg.checks import at_least, fraction, one_of
+from hf_hardneg.candidates import Candidates, Queries
+from hf_hardneg.checks import at_least, fraction
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.filters.base import Filter
+from hf_hardneg.margins import Margin, one_kind
 from hf_hardneg.stage_inputs import Rows
 
 __all__ = ["MarginFilter"]
@@ -40,7 +41,10 @@ class MarginFilter(Filter):
         cut: the score that ``percentile`` was fitted to; set by :meth:`fitted`.
         against: which positive of a row with several: ``min``, the strictest and the default, with
             which one noisy low positive costs the row most of its candidates; ``max``, ``mean``,
-            or ``own``: each positive by itself, so that such a row becomes one row for each.
+            or ``own``: each positive by itself, so that such a row becomes one row for each, with
+            its siblings still known as positives. The rows are made for the whole strategy: a
+            further margin of it then meets rows of one positive, whatever its ``against`` is.
+            That takes ``miner.mine`` or ``miner.select``, which may make rows.
 
     Raises:
         ParameterError: more than one of the three, or a value out of range.
@@ -60,29 +64,17 @@ class MarginFilter(Filter):
         against: str = "min",
     ) -> None:
         """Check that one kind of margin is asked for."""
-        given = [
-            name
-            for name, value in (
-                ("margin", margin), ("relative", relative), ("percentile", percentile)
-            )
-            if value is not None
-        ]  # fmt: skip
-        if len(given) > 1:
-            raise ParameterError(
-                f"margin: {' and '.join(given)} are both given; expected one kind of margin. Use "
-                "two stages to apply both: 'margin(margin=0.1)+margin(relative=0.05)'."
-            )
+        one_kind(self.name, margin=margin, relative=relative, percentile=percentile)
         if cut is not None and percentile is None:
             raise ParameterError(
                 f"margin: cut={cut} is given without percentile, which it belongs to. For a limit "
                 "of your own use score(max_score=...)."
             )
-        self.margin = None if margin is None else at_least("margin", "margin", margin, 0)
-        self.relative = None if relative is None else fraction("margin", "relative", relative)
+        checked = Margin.checked(self.name, margin, relative, against)
+        self.margin, self.relative, self.against = checked.margin, checked.relative, checked.against
         self.percentile = (
             None if percentile is None else fraction("margin", "percentile", percentile)
         )
-        self.against = one_of("margin", "against", against, AGAINST)
         if percentile is not None and against != "min":
             raise ParameterError(
                 f"margin: against={against!r} is given with percentile, whose limit is the same "
@@ -119,11 +111,10 @@ class MarginFilter(Filter):
             )
         if self.cut is not None:
             return candidates.scores < np.float32(self.cut)
-        positive = candidates.positive_score(queries, self.against)
-        if self.margin is not None:
-            limit = positive - self.margin
-        else:
-            relative = DEFAULT_RELATIVE if self.relative is None else self.relative
-            limit = positive - relative * np.abs(positive)
+        relative = self.relative
+        if self.margin is None and relative is None:
+            relative = DEFAULT_RELATIVE
+        margin = Margin(self.margin, relative, self.against)
+        limit = margin.limit(margin.positive(queries, candidates))
         # A comparison with nan is false: without a positive's score nothing is kept.
         return candidates.scores.astype(np.float64) < limit[:, None]

@@ -92,10 +92,6 @@ class Retriever(Stage, ABC):
         """Return what identifies the models, by the name of the retriever; empty without any."""
         return {}
 
-    def notes(self) -> tuple[str, ...]:
-        """Say what a reader of the results should know; stands in the report."""
-        return ()
-
     @abstractmethod
     def search(self, queries: Queries) -> Hits:
         """Return rows (int64) and scores (float32) of shape (batch, top_k), best first.
