@@ -23,19 +23,30 @@ from hf_hardneg.retrievers import (
     SparseRetriever,
     WeaviateRetriever,
 )
-from hf_hardneg.samplers import RandomSampler, TopSampler
+from hf_hardneg.samplers import (
+    CLDRDSampler,
+    CurriculumSampler,
+    MarginBinSampler,
+    RandomSampler,
+    RankDistributionSampler,
+    StratifiedSampler,
+    TopSampler,
+)
 
 __all__ = [
     "BM25Retriever",
+    "CLDRDSampler",
     "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
+    "CurriculumSampler",
     "DenseRetriever",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
     "HybridRetriever",
     "LuceneRetriever",
+    "MarginBinSampler",
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
@@ -43,11 +54,13 @@ __all__ = [
     "QdrantRetriever",
     "RandomRetriever",
     "RandomSampler",
+    "RankDistributionSampler",
     "RankFilter",
     "Report",
     "RunRetriever",
     "ScoreFilter",
     "SparseRetriever",
+    "StratifiedSampler",
     "TopSampler",
     "WeaviateRetriever",
 ]
