@@ -96,10 +96,11 @@ class RankDistributionSampler(Sampler):
         self.smooth = smooth
         self.coefficients = None if coefficients is None else _numbers("coefficients", coefficients)
         self.weights = None if weights is None else _numbers("weights", weights)
+        self._refuse_mixture()
         if self.weights is not None and depth is None:
             depth = len(self.weights)
         self.depth = None if depth is None else self._checked_depth(depth)
-        self._refuse_mixture()
+        self._refuse_misfit()
         self._table = None if self.needs_fit else self._log_weights()
 
     def _checked_depth(self, depth: int) -> int:
@@ -109,7 +110,7 @@ class RankDistributionSampler(Sampler):
         return depth
 
     def _refuse_mixture(self) -> None:
-        """Refuse what was learnt in the other way, and what does not fit the depth."""
+        """Refuse what was learnt in the other way."""
         if self.smooth and self.weights is not None:
             raise ParameterError(
                 "rance: weights are given with smooth=True, which learns coefficients. Add "
@@ -120,6 +121,9 @@ class RankDistributionSampler(Sampler):
                 "rance: coefficients are given with smooth=False, which learns weights. Leave one "
                 "of the two out."
             )
+
+    def _refuse_misfit(self) -> None:
+        """Refuse what does not fit the depth."""
         if self.weights is not None and (len(self.weights) != self.depth or min(self.weights) < 0):
             raise ParameterError(
                 f"rance: weights holds {len(self.weights)} numbers, the lowest "
@@ -163,21 +167,20 @@ class RankDistributionSampler(Sampler):
         return RankDistributionSampler(depth=depth, coefficients=_curve(gains))
 
     def _log_weights(self) -> NDArray[np.float64]:
-        """Return the log-weight of each rank, and one more for ranks beyond the depth."""
+        """Return log w(r) of each rank, and one more for ranks beyond the depth."""
         depth = self.depth or 0
-        if self.weights is not None:
-            weights = np.array(self.weights)
+        if self.coefficients is not None:
+            weights = np.maximum(_on_curve(self.coefficients, depth), 0.0)
         else:
-            middle = np.clip(np.arange(depth), EDGE, depth - 1 - EDGE)
-            x = (middle - EDGE) / (depth - WINDOW)
-            weights = np.maximum(np.polynomial.polynomial.polyval(x, self.coefficients), 0.0)
+            weights = np.array(self.weights)
         if not weights.any():
             raise ParameterError(
                 f"rance: all {depth} weights are 0, so that nothing would be drawn. Learn from a "
                 "deeper pool, or with smooth=False."
             )
-        with np.errstate(divide="ignore"):  # minus infinity: never drawn
-            return np.log(np.append(weights, 0.0))
+        table = np.full(depth + 1, -np.inf)
+        table[:depth][weights > 0] = np.log(weights[weights > 0])
+        return table
 
     def log_weights(
         self, queries: Queries, candidates: Candidates, seed: int
@@ -219,6 +222,14 @@ def _curve(gains: NDArray[np.float64]) -> tuple[float, ...]:
     coefficients = np.polynomial.polynomial.polyfit(x, means, DEGREE)
     coefficients[0] -= means.min()
     return tuple(coefficients.tolist())
+
+
+def _on_curve(coefficients: tuple[float, ...], depth: int) -> NDArray[np.float64]:
+    """Return f(r) - min a of each rank; at the edges, that of the nearest rank inside."""
+    middle = np.clip(np.arange(depth), EDGE, depth - 1 - EDGE)
+    x = (middle - EDGE) / (depth - WINDOW)
+    values: NDArray[np.float64] = np.polynomial.polynomial.polyval(x, np.array(coefficients))
+    return values
 
 
 def _numbers(name: str, values: object) -> tuple[float, ...]:

@@ -37,8 +37,9 @@ class StratifiedSampler(Sampler):
 
     In a union with a ``random`` retriever the random documents are left out when ranks are
     counted, because fusion mixes them into the list; a document after ``medium_until`` that is not
-    random belongs to no stratum there and is never drawn. After ``random`` as the only retriever,
-    all candidates are random.
+    random belongs to no stratum there and is never drawn. Fusion ranks a document that ``random``
+    found too higher than the others would alone; in a large corpus there are hardly any. After
+    ``random`` as the only retriever, all candidates are random.
 
     Of ``n`` negatives each stratum gives ``share * n``, made whole by largest remainders: all
     shares are rounded down, and what is missing goes to the largest remainders, of equal ones to
@@ -132,10 +133,12 @@ def _brought_at_random(candidates: Candidates) -> NDArray[np.bool_] | None:
     random = np.array([bool(RANDOM_SOURCE.fullmatch(name)) for name in candidates.source_names])
     if not random.any():
         return None
-    if candidates.source_ranks is not None:
-        found_otherwise = (candidates.source_ranks[:, :, ~random] > 0).any(axis=2)
-        return candidates.filled & ~found_otherwise
-    return candidates.filled & random[candidates.sources]
+    if candidates.source_ranks is None:  # one retriever alone, or a pool that kept no more
+        by_one: NDArray[np.bool_] = candidates.filled & random[candidates.sources]
+        return by_one
+    beside = (candidates.source_ranks[:, :, ~random] > 0).any(axis=2)
+    by_none: NDArray[np.bool_] = candidates.filled & ~beside
+    return by_none
 
 
 def _ranks_beside(candidates: Candidates, random: NDArray[np.bool_]) -> NDArray[np.int64]:
