@@ -125,19 +125,26 @@ def candidates_of(
         document_keys=corpus.document_keys[np.maximum(numbers, 0)],
         positive_scores=positives.to_numpy(zero_copy_only=False).astype(np.float32, copy=False),
         source_names=source_names,
-        source_ranks=_source_ranks(table, offsets, width),
+        source_ranks=_source_ranks(table, offsets, width, len(source_names)),
     )
 
 
 def _source_ranks(
-    table: pa.Table, offsets: NDArray[np.int64], width: int
+    table: pa.Table, offsets: NDArray[np.int64], width: int, retrievers: int
 ) -> NDArray[np.int32] | None:
-    """Return the ranks in the lists of several retrievers, ``None`` where the pool has none."""
+    """Return the rank in the list of each retriever, ``None`` where the pool does not keep it.
+
+    Args:
+        table: the pool.
+        offsets: of its lists of candidates.
+        width: slots of a line.
+        retrievers: how many there are; a pool that was not described may have more.
+    """
     if "candidate_source_ranks" not in table.column_names:
         return None
     own, lists = flat_list(table["candidate_source_ranks"])
     ends, ranks = flat_list(lists)
-    retrievers = int(ends[1]) if len(ends) > 1 else 1
+    retrievers = int(ends[1]) if len(ends) > 1 else retrievers
     if not np.array_equal(own, offsets) or (np.diff(ends) != retrievers).any():
         raise PoolError(
             "in the pool, candidate_source_ranks does not hold one list for each of "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.checks import fraction, whole_number
-from hf_hardneg.errors import ParameterError
+from hf_hardneg.errors import ParameterError, PoolError, listing
 from hf_hardneg.samplers.base import Sampler
 
 __all__ = ["StratifiedSampler"]
@@ -59,6 +59,7 @@ class StratifiedSampler(Sampler):
     Raises:
         ParameterError: a share out of range, shares that do not add up to 1, or
             ``hard_until >= medium_until``.
+        PoolError: it is not known which retrievers a pool of several is from.
     """
 
     name = "stratified"
@@ -130,13 +131,20 @@ class StratifiedSampler(Sampler):
 
 def _brought_at_random(candidates: Candidates) -> NDArray[np.bool_] | None:
     """Return which candidates only a random retriever brought; ``None`` if there is none."""
-    random = np.array([bool(RANDOM_SOURCE.fullmatch(name)) for name in candidates.source_names])
+    names, listed = candidates.source_names, candidates.source_ranks
+    if listed is not None and listed.shape[2] != len(names):
+        raise PoolError(
+            f"stratified: the pool keeps ranks in {listed.shape[2]} lists, and its retrievers are "
+            f"{listing(names)}. Which of them is random is not known: retrieve again, or select "
+            "with the strategy that the pool was retrieved with."
+        )
+    random = np.array([bool(RANDOM_SOURCE.fullmatch(name)) for name in names])
     if not random.any():
         return None
-    if candidates.source_ranks is None:  # one retriever alone, or a pool that kept no more
+    if listed is None:  # one retriever alone, or a pool that kept no more
         by_one: NDArray[np.bool_] = candidates.filled & random[candidates.sources]
         return by_one
-    beside = (candidates.source_ranks[:, :, ~random] > 0).any(axis=2)
+    beside = (listed[:, :, ~random] > 0).any(axis=2)
     by_none: NDArray[np.bool_] = candidates.filled & ~beside
     return by_none
 

@@ -11,7 +11,7 @@ from sampler_cases import DOCUMENTS, ROWS, assert_drawn_by, draws, mined_alike, 
 from stage_data import Batch, batches, make_batch
 
 from hf_hardneg import StratifiedSampler
-from hf_hardneg.errors import ParameterError
+from hf_hardneg.errors import ParameterError, PoolError
 from hf_hardneg.testing import check_sampler
 
 UNION = ("bm25", "dense", "random", "random-2")
@@ -83,6 +83,12 @@ def test_after_random_alone_all_are_random() -> None:
     assert found[0].tolist() == [2, 2, 2]
     other = replace(candidates, source_names=("random-walk",))
     assert StratifiedSampler().strata(queries, other)[0].tolist() == [0, 0, 0]
+
+
+def test_a_pool_whose_retrievers_are_not_known() -> None:
+    queries, candidates = union_of(make_batch([[1, 2, 3]], [[1.0] * 3], [[1.0]]), 0)
+    with pytest.raises(PoolError, match="ranks in 4 lists, and its retrievers are bm25"):
+        StratifiedSampler().strata(queries, replace(candidates, source_names=("bm25",)))
 
 
 def test_within_a_stratum_the_draw_is_uniform() -> None:
