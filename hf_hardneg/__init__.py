@@ -33,13 +33,23 @@ from hf_hardneg.retrievers import (
     SparseRetriever,
     WeaviateRetriever,
 )
-from hf_hardneg.samplers import RandomSampler, TopSampler
+from hf_hardneg.samplers import (
+    CLDRDSampler,
+    CurriculumSampler,
+    MarginBinSampler,
+    RandomSampler,
+    RankDistributionSampler,
+    StratifiedSampler,
+    TopSampler,
+)
 
 __all__ = [
     "BM25Retriever",
+    "CLDRDSampler",
     "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
+    "CurriculumSampler",
     "DenseRetriever",
     "ElasticsearchRetriever",
     "FaissRetriever",
@@ -48,6 +58,7 @@ __all__ = [
     "HeldOutQueries",
     "HybridRetriever",
     "LuceneRetriever",
+    "MarginBinSampler",
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
@@ -56,6 +67,7 @@ __all__ = [
     "QdrantRetriever",
     "RandomRetriever",
     "RandomSampler",
+    "RankDistributionSampler",
     "RankFilter",
     "Report",
     "ReuseCap",
@@ -63,6 +75,7 @@ __all__ = [
     "ScoreFilter",
     "SemiHardFilter",
     "SparseRetriever",
+    "StratifiedSampler",
     "TopSampler",
     "WeaviateRetriever",
 ]

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AGAINST", "NO_ROW", "Candidates", "Queries", "order_by_score"]
+__all__ = [
+    "AGAINST",
+    "NO_ROW",
+    "Candidates",
+    "Queries",
+    "among",
+    "known_positive",
+    "order_by_score",
+    "places_by_score",
+]
 
 NO_ROW = -1
 
@@ -138,6 +147,51 @@ class Candidates:
 
 AGAINST = ("min", "max", "mean", "own")
 """Which of several positives a margin is measured against."""
+
+
+def among(
+    values: NDArray[np.generic], offsets: NDArray[np.int64], wanted: NDArray[np.generic]
+) -> NDArray[np.bool_]:
+    """Return where ``values`` (batch, k) hold one of their line's ragged ``wanted``.
+
+    One pass for each place in the lists; the passes get short quickly, because few queries have
+    many positives.
+    """
+    found = np.zeros(values.shape, dtype=np.bool_)
+    counts = np.diff(offsets)
+    for place in range(int(counts.max(initial=0))):
+        lines = np.flatnonzero(counts > place)
+        if len(lines) == len(values):  # nothing to pick out, nothing to copy
+            found |= values == wanted[offsets[:-1] + place][:, None]
+        else:
+            found[lines] |= values[lines] == wanted[offsets[lines] + place][:, None]
+    return found
+
+
+def known_positive(queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
+    """Return which candidates are known positives of their query, shape (batch, k).
+
+    By corpus row or by the key of the text: a positive's text under another id is a positive too.
+    """
+    by_row = among(candidates.rows, queries.known_offsets, queries.known_rows)
+    by_text = among(candidates.document_keys, queries.known_offsets, queries.known_keys)
+    return (by_row | by_text) & candidates.filled
+
+
+def places_by_score(candidates: Candidates) -> NDArray[np.int64]:
+    """Return the place of every candidate in its line by falling score, (batch, k).
+
+    The first place is 0. Ties go by rank, candidates without a score stand after all that have
+    one, empty slots after those.
+    """
+    scores = candidates.scores
+    falling = np.where(np.isnan(scores), np.float32(np.inf), -scores)
+    falling = np.where(candidates.filled, falling, np.float32(np.nan))  # sorts after inf
+    # Slots stand in rank order, so a stable sort breaks ties by rank.
+    order = np.argsort(falling, axis=1, kind="stable")
+    places = np.empty(order.shape, dtype=np.int64)
+    np.put_along_axis(places, order, np.arange(order.shape[1])[None], axis=1)
+    return places
 
 
 def order_by_score(

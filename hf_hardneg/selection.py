@@ -227,8 +227,9 @@ def select(
     left = np.count_nonzero(alive, axis=1)
     column = 1 + len(_dropping(rules)) + len(ALWAYS_ON) + len(rules.filters)
     started = time.perf_counter()
-    keys = sampler_keys(queries, candidates, rules, alive)
-    strata = rules.sampler.strata(queries, candidates) if rules.sampler.stratum_names else None
+    seen = _seen(candidates, rules, alive)
+    keys = rules.sampler.keys(queries, seen, rules.seed)
+    strata = rules.sampler.strata(queries, seen) if rules.sampler.stratum_names else None
     alive = alive & (keys > -np.inf)
     clock(rules.sampler.name, time.perf_counter() - started)
     engine = _Lazy(queries, candidates, rules, corpus, clock)
@@ -290,8 +291,12 @@ def sampler_keys(
     queries: Queries, candidates: Candidates, rules: Rules, alive: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return the keys by which the sampler takes candidates, shape (batch, k)."""
-    seen = candidates.keep(alive) if rules.sampler.among_survivors else candidates
-    return rules.sampler.keys(queries, seen, rules.seed)
+    return rules.sampler.keys(queries, _seen(candidates, rules, alive), rules.seed)
+
+
+def _seen(candidates: Candidates, rules: Rules, alive: NDArray[np.bool_]) -> Candidates:
+    """Return what the sampler is given: only the survivors if its weights depend on them."""
+    return candidates.keep(alive) if rules.sampler.among_survivors else candidates
 
 
 class _Lazy:

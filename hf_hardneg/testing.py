@@ -550,7 +550,9 @@ def _variants(queries: Queries, candidates: Candidates) -> Iterator[tuple[str, C
     yield "first line empty", candidates.keep(np.arange(shape[0])[:, None] > 0)
     for width in (1, 0):
         narrow = {name: getattr(candidates, name)[:, :width] for name in SLOT_DTYPES}
-        yield f"k={width}", replace(candidates, **narrow)
+        ranks = candidates.source_ranks
+        listed = None if ranks is None else ranks[:, :width]
+        yield f"k={width}", replace(candidates, **narrow, source_ranks=listed)
     yield "scores equal", scored(1)
     yield "scores largest", scored(LARGEST)
     yield "scores lowest", scored(-LARGEST)

@@ -24,9 +24,11 @@ HEAVY = {
 }  # fmt: skip
 PUBLIC = [
     "BM25Retriever",
+    "CLDRDSampler",
     "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
+    "CurriculumSampler",
     "DenseRetriever",
     "ElasticsearchRetriever",
     "FaissRetriever",
@@ -35,6 +37,7 @@ PUBLIC = [
     "HeldOutQueries",
     "HybridRetriever",
     "LuceneRetriever",
+    "MarginBinSampler",
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
@@ -43,6 +46,7 @@ PUBLIC = [
     "QdrantRetriever",
     "RandomRetriever",
     "RandomSampler",
+    "RankDistributionSampler",
     "RankFilter",
     "Report",
     "ReuseCap",
@@ -50,6 +54,7 @@ PUBLIC = [
     "ScoreFilter",
     "SemiHardFilter",
     "SparseRetriever",
+    "StratifiedSampler",
     "TopSampler",
     "WeaviateRetriever",
 ]

@@ -49,7 +49,8 @@ class Sampler(Stage, ABC):
     def strata(self, queries: Queries, candidates: Candidates) -> NDArray[np.int8]:
         """Return the stratum of every candidate, an index into :attr:`stratum_names`, (batch, k).
 
-        Only asked where there are names. Empty slots may hold any of them.
+        Only asked where there are names, about the candidates that :meth:`log_weights` is given.
+        Empty slots may hold any of them.
         """
         return np.zeros(candidates.shape, dtype=np.int8)
 

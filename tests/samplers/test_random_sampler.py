@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from sampler_cases import DRAWS, SURE, draws
 from scipy.stats import chisquare, kstest
-from stage_data import Batch, batches, make_batch, query_keys
+from stage_data import Batch, batches, make_batch
 
 from hf_hardneg import RandomSampler
 from hf_hardneg.samplers import Sampler
 from hf_hardneg.testing import check_sampler
-
-SURE = 1e-4  # of fair draws, one in ten thousand looks less fair; seeds are fixed
-DRAWS = 100_000
 
 
 @settings(max_examples=20)
@@ -32,17 +28,6 @@ class Weighted(Sampler):
 
     def log_weights(self, queries: object, candidates: object, seed: int) -> np.ndarray:
         return np.broadcast_to(np.log(self.weights), candidates.shape)  # type: ignore[attr-defined]
-
-
-def draws(sampler: Sampler, k: int) -> np.ndarray:
-    """Order of the slots of many queries over the same k candidates."""
-    queries, candidates = make_batch([list(range(k))], [[1.0] * k], [[0]])
-    queries = replace(queries, keys=query_keys(DRAWS))
-    many = {
-        name: np.repeat(getattr(candidates, name), DRAWS, axis=0)
-        for name in ("rows", "scores", "ranks", "sources", "document_keys")
-    }
-    return np.argsort(-sampler.keys(queries, replace(candidates, **many), 5), axis=1)
 
 
 def test_every_candidate_is_as_likely_at_every_place() -> None:
