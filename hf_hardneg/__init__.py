@@ -23,18 +23,28 @@ from hf_hardneg.retrievers import (
     SparseRetriever,
     WeaviateRetriever,
 )
-from hf_hardneg.samplers import RandomSampler, TopSampler
+from hf_hardneg.samplers import (
+    AmbiguousZoneSampler,
+    DistanceWeightedSampler,
+    ImportanceSampler,
+    RandomSampler,
+    TopSampler,
+    TriangularSampler,
+)
 
 __all__ = [
+    "AmbiguousZoneSampler",
     "BM25Retriever",
     "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
     "DenseRetriever",
+    "DistanceWeightedSampler",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
     "HybridRetriever",
+    "ImportanceSampler",
     "LuceneRetriever",
     "MarginFilter",
     "MilvusRetriever",
@@ -49,6 +59,7 @@ __all__ = [
     "ScoreFilter",
     "SparseRetriever",
     "TopSampler",
+    "TriangularSampler",
     "WeaviateRetriever",
 ]
 

@@ -23,15 +23,18 @@ HEAVY = {
     "weaviate",
 }  # fmt: skip
 PUBLIC = [
+    "AmbiguousZoneSampler",
     "BM25Retriever",
     "CallableEncoder",
     "Corpus",
     "CrossEncoderDenoiser",
     "DenseRetriever",
+    "DistanceWeightedSampler",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
     "HybridRetriever",
+    "ImportanceSampler",
     "LuceneRetriever",
     "MarginFilter",
     "MilvusRetriever",
@@ -46,6 +49,7 @@ PUBLIC = [
     "ScoreFilter",
     "SparseRetriever",
     "TopSampler",
+    "TriangularSampler",
     "WeaviateRetriever",
 ]
 
