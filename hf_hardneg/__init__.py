@@ -34,16 +34,21 @@ from hf_hardneg.retrievers import (
     WeaviateRetriever,
 )
 from hf_hardneg.samplers import (
+    AmbiguousZoneSampler,
     CLDRDSampler,
     CurriculumSampler,
+    DistanceWeightedSampler,
+    ImportanceSampler,
     MarginBinSampler,
     RandomSampler,
     RankDistributionSampler,
     StratifiedSampler,
     TopSampler,
+    TriangularSampler,
 )
 
 __all__ = [
+    "AmbiguousZoneSampler",
     "BM25Retriever",
     "CLDRDSampler",
     "CallableEncoder",
@@ -51,12 +56,14 @@ __all__ = [
     "CrossEncoderDenoiser",
     "CurriculumSampler",
     "DenseRetriever",
+    "DistanceWeightedSampler",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
     "HeldOutFilter",
     "HeldOutQueries",
     "HybridRetriever",
+    "ImportanceSampler",
     "LuceneRetriever",
     "MarginBinSampler",
     "MarginFilter",
@@ -77,6 +84,7 @@ __all__ = [
     "SparseRetriever",
     "StratifiedSampler",
     "TopSampler",
+    "TriangularSampler",
     "WeaviateRetriever",
 ]
 

@@ -52,6 +52,13 @@ class VectorSource(Protocol):
     def dimension(self) -> int:
         """Length of the vectors."""
 
+    def scores_are_similarities(self, sources: tuple[str, ...]) -> bool:
+        """Return whether :meth:`query_similarity` is the score of candidates of these sources.
+
+        Args:
+            sources: names of the retrievers that found the candidates.
+        """
+
     def document_similarity(
         self, one: NDArray[np.int64], other: NDArray[np.int64]
     ) -> NDArray[np.float32]:

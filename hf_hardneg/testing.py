@@ -283,7 +283,9 @@ def check_diversity(rule: Diversity, corpus: Corpus, rows: Sequence[int]) -> Non
     _require(len(rule.alike(empty, empty, corpus)) == 0, rule, "of no pairs it says something")
 
 
-def check_sampler(sampler: Sampler, queries: Queries, candidates: Candidates) -> None:
+def check_sampler(
+    sampler: Sampler, queries: Queries, candidates: Candidates, *, largest: float = LARGEST
+) -> None:
     """Check a sampler on a batch of candidates, and on batches made of it that are odd.
 
     Keys are of shape (batch, k) in float64, ``-inf`` in empty slots and never ``nan`` or
@@ -294,12 +296,13 @@ def check_sampler(sampler: Sampler, queries: Queries, candidates: Candidates) ->
         sampler: the sampler.
         queries: the batch; at least one line must have a candidate.
         candidates: its candidates.
+        largest: the most extreme score that its retriever may give: 1 for one that needs cosines.
 
     Raises:
         ContractError: a rule is broken.
     """
     _check_recipe(sampler)
-    for kind, given in _variants(queries, candidates):
+    for kind, given in _variants(queries, candidates, largest):
         before = pickle.loads(pickle.dumps(given))
         with _no_warnings():
             keys = sampler.keys(queries, given, 0)
@@ -537,7 +540,9 @@ def _check_scores(
         )  # fmt: skip
 
 
-def _variants(queries: Queries, candidates: Candidates) -> Iterator[tuple[str, Candidates]]:
+def _variants(
+    queries: Queries, candidates: Candidates, largest: float = LARGEST
+) -> Iterator[tuple[str, Candidates]]:
     """Yield the candidates and batches made of them at the edges of what there can be."""
     full, shape = candidates.filled, candidates.shape
 
@@ -554,8 +559,8 @@ def _variants(queries: Queries, candidates: Candidates) -> Iterator[tuple[str, C
         listed = None if ranks is None else ranks[:, :width]
         yield f"k={width}", replace(candidates, **narrow, source_ranks=listed)
     yield "scores equal", scored(1)
-    yield "scores largest", scored(LARGEST)
-    yield "scores lowest", scored(-LARGEST)
+    yield "scores largest", scored(largest)
+    yield "scores lowest", scored(-largest)
     unscored = np.full_like(candidates.positive_scores, np.nan)
     yield "no scores", replace(scored(np.nan), positive_scores=unscored)
     yield "positives without scores", replace(candidates, positive_scores=unscored)

@@ -23,6 +23,7 @@ HEAVY = {
     "weaviate",
 }  # fmt: skip
 PUBLIC = [
+    "AmbiguousZoneSampler",
     "BM25Retriever",
     "CLDRDSampler",
     "CallableEncoder",
@@ -30,12 +31,14 @@ PUBLIC = [
     "CrossEncoderDenoiser",
     "CurriculumSampler",
     "DenseRetriever",
+    "DistanceWeightedSampler",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
     "HeldOutFilter",
     "HeldOutQueries",
     "HybridRetriever",
+    "ImportanceSampler",
     "LuceneRetriever",
     "MarginBinSampler",
     "MarginFilter",
@@ -56,6 +59,7 @@ PUBLIC = [
     "SparseRetriever",
     "StratifiedSampler",
     "TopSampler",
+    "TriangularSampler",
     "WeaviateRetriever",
 ]
 

@@ -63,6 +63,10 @@ class Retriever(Stage, ABC):
         """Length of the vectors."""
         raise self._no_vectors()
 
+    def scores_are_similarities(self, sources: tuple[str, ...]) -> bool:
+        """Return whether :meth:`query_similarity` is the score of candidates of these sources."""
+        return False
+
     def document_similarity(
         self, one: NDArray[np.int64], other: NDArray[np.int64]
     ) -> NDArray[np.float32]:

@@ -347,13 +347,23 @@ class DenseRetriever(ModelStage, Retriever):
 
     @property
     def unit_vectors(self) -> bool:
-        """Whether scores are cosines; the model is opened if it has to say so itself."""
-        return self._encoder.similarity == "cosine"
+        """Whether scores are cosines, as the vectors on disk say, or else the model.
+
+        Without vectors a model is opened that has to say so itself.
+        """
+        documents = self._vectors()
+        # A model that did not come along to this process cannot be asked; its vectors can.
+        told = documents if documents.complete else self._encoder
+        return told.similarity == "cosine"
 
     @property
     def dimension(self) -> int:
         """Length of the documents' vectors."""
         return self._ready().dimension
+
+    def scores_are_similarities(self, sources: tuple[str, ...]) -> bool:
+        """Return whether the candidates were found by vectors alone."""
+        return sources == self.source_names
 
     def document_similarity(
         self, one: NDArray[np.int64], other: NDArray[np.int64]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawing import DRAWS, SURE, draws, line
 from hypothesis import given, settings
 from sampler_cases import DRAWS, SURE, draws
 from scipy.stats import chisquare, kstest
@@ -31,7 +32,7 @@ class Weighted(Sampler):
 
 
 def test_every_candidate_is_as_likely_at_every_place() -> None:
-    order = draws(RandomSampler(), 5)
+    order = draws(RandomSampler(), line([1.0] * 5))
     for place in range(5):
         assert chisquare(np.bincount(order[:, place], minlength=5)).pvalue > SURE
     pairs = np.bincount(order[:, 0] * 5 + order[:, 1], minlength=25)
@@ -42,7 +43,7 @@ def test_every_candidate_is_as_likely_at_every_place() -> None:
 @pytest.mark.parametrize("weights", [(8, 4, 2, 1, 1), (1, 1, 1, 1, 1), (100, 1, 1, 1, 0.5)])
 def test_noise_on_log_weights_is_sampling_without_replacement(weights: tuple[float, ...]) -> None:
     """First i, then j, with probability w_i/W * w_j/(W - w_i): the closed form."""
-    order = draws(Weighted(weights=weights), 5)
+    order = draws(Weighted(weights=weights), line([1.0] * 5))
     share = np.array(weights) / sum(weights)
     wanted = np.outer(share / (1 - share), share)
     np.fill_diagonal(wanted, 0)
