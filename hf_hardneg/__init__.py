@@ -5,7 +5,17 @@ from importlib.metadata import PackageNotFoundError, version
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.encoders import CallableEncoder
 from hf_hardneg.errors import HardNegError
-from hf_hardneg.filters import CrossEncoderDenoiser, MarginFilter, RankFilter, ScoreFilter
+from hf_hardneg.filters import (
+    AnswerFilter,
+    ConsistencyFilter,
+    CrossEncoderDenoiser,
+    DiverseNegatives,
+    MarginFilter,
+    NearDuplicateVeto,
+    NoisyPairDetector,
+    RankFilter,
+    ScoreFilter,
+)
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.report import Report
 from hf_hardneg.retrievers import (
@@ -26,11 +36,14 @@ from hf_hardneg.retrievers import (
 from hf_hardneg.samplers import RandomSampler, TopSampler
 
 __all__ = [
+    "AnswerFilter",
     "BM25Retriever",
     "CallableEncoder",
+    "ConsistencyFilter",
     "Corpus",
     "CrossEncoderDenoiser",
     "DenseRetriever",
+    "DiverseNegatives",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
@@ -39,6 +52,8 @@ __all__ = [
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
+    "NearDuplicateVeto",
+    "NoisyPairDetector",
     "OfflineMiner",
     "QdrantRetriever",
     "RandomRetriever",

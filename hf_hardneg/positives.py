@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hf_hardneg.arrow import save_array
 from hf_hardneg.cache import published_folder
 
-__all__ = ["KnownPositives", "ragged_indices"]
+__all__ = ["KnownPositives", "among", "ragged_indices"]
 
 ARRAYS = ("query_keys", "offsets", "rows", "document_keys")
 
@@ -30,6 +30,25 @@ def ragged_indices(
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     total = int(offsets[-1])
     return offsets, np.arange(total) + np.repeat(starts - offsets[:-1], lengths)
+
+
+def among(
+    values: NDArray[np.generic], offsets: NDArray[np.int64], wanted: NDArray[np.generic]
+) -> NDArray[np.bool_]:
+    """Return where ``values`` (batch, k) hold one of their line's ragged ``wanted``.
+
+    One pass for each place in the lists; the passes get short quickly, because few queries have
+    many positives.
+    """
+    found = np.zeros(values.shape, dtype=np.bool_)
+    counts = np.diff(offsets)
+    for place in range(int(counts.max(initial=0))):
+        lines = np.flatnonzero(counts > place)
+        if len(lines) == len(values):  # nothing to pick out, nothing to copy
+            found |= values == wanted[offsets[:-1] + place][:, None]
+        else:
+            found[lines] |= values[lines] == wanted[offsets[lines] + place][:, None]
+    return found
 
 
 class KnownPositives:
