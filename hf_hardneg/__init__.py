@@ -6,10 +6,15 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.encoders import CallableEncoder
 from hf_hardneg.errors import HardNegError
 from hf_hardneg.filters import (
+    AnswerFilter,
+    ConsistencyFilter,
     CrossEncoderDenoiser,
+    DiverseNegatives,
     HeldOutFilter,
     HeldOutQueries,
     MarginFilter,
+    NearDuplicateVeto,
+    NoisyPairDetector,
     PassageSieve,
     RankFilter,
     ReuseCap,
@@ -49,14 +54,17 @@ from hf_hardneg.samplers import (
 
 __all__ = [
     "AmbiguousZoneSampler",
+    "AnswerFilter",
     "BM25Retriever",
     "CLDRDSampler",
     "CallableEncoder",
+    "ConsistencyFilter",
     "Corpus",
     "CrossEncoderDenoiser",
     "CurriculumSampler",
     "DenseRetriever",
     "DistanceWeightedSampler",
+    "DiverseNegatives",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
@@ -69,6 +77,8 @@ __all__ = [
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
+    "NearDuplicateVeto",
+    "NoisyPairDetector",
     "OfflineMiner",
     "PassageSieve",
     "QdrantRetriever",

@@ -6,8 +6,8 @@ where data comes in and goes out. A higher score is always a closer document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class Queries:
             those of other rows included.
         known_rows: corpus rows of all known positives, -1 where not in the corpus.
         known_keys: keys of the normalised texts of all known positives.
+        further: the texts of further columns, by the column's name: one list of texts a query.
+            There are those that a stage of the strategy reads, and no others.
     """
 
     texts: Sequence[str]
@@ -56,6 +58,7 @@ class Queries:
     known_offsets: NDArray[np.int64]
     known_rows: NDArray[np.int64]
     known_keys: NDArray[np.uint64]
+    further: Mapping[str, Sequence[list[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of queries."""

@@ -34,7 +34,12 @@ from hf_hardneg.locations import is_location, location_of
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import description_of
 from hf_hardneg.positives import KnownPositives
-from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives
+from hf_hardneg.queries import (
+    check_further,
+    column_names,
+    positives_as_corpus,
+    scan_positives,
+)
 from hf_hardneg.report import Report, report_of
 from hf_hardneg.retrievers import Retriever
 from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
@@ -298,6 +303,7 @@ class OfflineMiner:
         plan = bound._plan(output_format, keep_columns)
         for part in _parts(dataset):
             plan.check_columns(column_names(part))
+            check_further(part, plan.reader.further)
         if isinstance(dataset, DatasetDict):
             splits = {
                 name: bound._run(num_proc, resume).mine(plan, part)
@@ -386,6 +392,7 @@ class OfflineMiner:
         check_pool(pool, bound.corpus)  # without a corpus it is known only now
         plan = bound._plan(output_format, keep_columns)
         plan.check_columns(pool.column_names)
+        check_further(pool, plan.reader.further)
         return bound._run(num_proc, resume).select(plan, pool)
 
     def report(self, mined: Dataset) -> Report:
@@ -501,7 +508,8 @@ class OfflineMiner:
         self, form: str = "columns", keep_columns: bool | Sequence[str] | None = None
     ) -> Plan:
         strategy = self._need_strategy()
-        reader = Reader(self._columns, strategy.retriever.corpus, self._known)
+        further = {name: stage.name for stage in strategy.stages for name in stage.columns}
+        reader = Reader(self._columns, strategy.retriever.corpus, self._known, further)
         return Plan(
             reader, strategy, self.num_negatives, self.seed, self.underfilled, form, keep_columns
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset, Features, List, Value
 
-from hf_hardneg.columns import QueryColumns, find_columns, read_batch
+from hf_hardneg.columns import find_columns, read_batch, read_further, refuse_missing
 from hf_hardneg.errors import ParameterError, QueryError, StrategyError, did_you_mean, listing
 from hf_hardneg.formats.output import OutputFormat, output_format
 from hf_hardneg.mapping import Step
@@ -84,7 +84,7 @@ class Plan:
         Columns that stand beside are taken as they are: they may hold what Arrow cannot.
         """
         kept = self._kept(list(batch))
-        mined = replace(self, keep=[LINE]).table(_numbered(batch, self.reader.columns))
+        mined = replace(self, keep=[LINE]).table(_numbered(batch, self.reader))
         lines = mined[LINE].to_pylist()
         beside = {name: [batch[name][line] for line in lines] for name in kept}
         own = {name: TypedList(mined[name]) for name in mined.column_names if name != LINE}
@@ -165,9 +165,7 @@ class Plan:
     def query_batches(self, rows: Dataset) -> QueryBatches:
         """Return all queries with their positives, as the retriever sees them batch by batch."""
         retriever = self.strategy.retriever
-        return QueryBatches(
-            replace(self.reader, known=None), rows, retriever.batch_rows, retriever.reads_keys
-        )
+        return QueryBatches(self.reader.bare, rows, retriever.batch_rows, retriever.reads_keys)
 
     def retrieve_step(self, features: Features, *, wanted: bool) -> Step:
         """Return the step that adds the pool columns."""
@@ -281,9 +279,10 @@ class TypedList(list[Any]):
         return pa.array(list(self), type or self._type)
 
 
-def _numbered(batch: Mapping[str, Any], asked: QueryColumns) -> pa.Table:
+def _numbered(batch: Mapping[str, Any], reader: Reader) -> pa.Table:
     """Return what mining needs of a dict of lists as a table, with the number of each line."""
-    columns = find_columns(list(batch), asked)
+    columns = find_columns(list(batch), reader.columns)
+    refuse_missing(list(batch), reader.further)
     names = (columns.query, columns.positive, columns.positive_ids, columns.query_id)
     used = {name: batch[name] for name in names if name is not None}
     if isinstance(used[str(columns.query)], str):
@@ -292,7 +291,11 @@ def _numbered(batch: Mapping[str, Any], asked: QueryColumns) -> pa.Table:
         )
     raw = read_batch({name: _plain(values) for name, values in used.items()}, columns)
     texts, lists = pa.string(), pa.list_(pa.string())
-    arrays = {
+    arrays: dict[str | None, pa.Array] = {
+        **{
+            name: pa.array(list(read_further({name: _plain(batch[name])}, name)), lists)
+            for name in reader.further
+        },
         columns.query: pa.array(raw.queries, texts),
         columns.positive: pa.array(list(raw.positives or []), lists),
         columns.positive_ids: pa.array(list(raw.positive_ids or []), lists),

@@ -75,7 +75,7 @@ PRESETS: dict[str, Preset] = {
                     "the first five skipped, scores below 0.8 and 5% below the positive's",
                     "practice of F2LLM, 2025", 24),
     "bge": Preset("dense@210+rank(range_min=11, range_max=211)+random", "drawn uniformly from "
-                  "ranks 11 to 210", "practice of BGE: FlagEmbedding's hn_mine at its defaults", 15),
+                  "ranks 11 to 210", "practice of BGE: hn_mine of FlagEmbedding", 15),
     "nomic": Preset("dense+margin(relative=0.05)", "5% below the positive's score",
                     "practice of Nomic Embed, 2025", 7),
 }  # fmt: skip

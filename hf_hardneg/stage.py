@@ -36,7 +36,7 @@ class Stage:
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: tuple[str, ...] = ()
     source: ClassVar[str] = ""
     costs: ClassVar[str] = ""
 
@@ -56,6 +56,14 @@ class Stage:
     def context(cls) -> frozenset[str]:
         """Return which of ``corpus`` and ``cache_dir`` the constructor takes."""
         return RETRIEVAL_CONTEXT & set(inspect.signature(cls.__init__).parameters)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of further columns of the query data that the stage reads.
+
+        They are in :attr:`~hf_hardneg.candidates.Queries.further`, as lists of texts.
+        """
+        return ()
 
     @property
     def needs_fit(self) -> bool:

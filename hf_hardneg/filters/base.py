@@ -14,7 +14,10 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.stage import Stage
 from hf_hardneg.workload import Nearest, Phase, Workload
 
-__all__ = ["Diversity", "Filter", "RowFilter", "Verdict", "Veto"]
+__all__ = ["ROW_ACTIONS", "Diversity", "Filter", "RowFilter", "Verdict", "Veto"]
+
+ROW_ACTIONS = ("flag", "drop")
+"""What a row filter may do with a row that it flags."""
 
 
 class Filter(Stage, ABC):

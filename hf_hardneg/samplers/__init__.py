@@ -1,7 +1,7 @@
 """In which order candidates are taken: log-weights, one file each."""
 
 from hf_hardneg.samplers.ambiguous import AmbiguousZoneSampler
-from hf_hardneg.samplers.base import BoundSampler, Sampler
+from hf_hardneg.samplers.base import Sampler
 from hf_hardneg.samplers.cl_drd import CLDRDSampler
 from hf_hardneg.samplers.curriculum import CurriculumSampler
 from hf_hardneg.samplers.distance_weighted import DistanceWeightedSampler
@@ -15,7 +15,6 @@ from hf_hardneg.samplers.triangular import TriangularSampler
 
 __all__ = [
     "AmbiguousZoneSampler",
-    "BoundSampler",
     "CLDRDSampler",
     "CurriculumSampler",
     "DistanceWeightedSampler",

@@ -107,7 +107,7 @@ class AmbiguousZoneSampler(Sampler):
         zone["scale"] = None if scale == "raw" else scale  # type: ignore[assignment]
         self._refuse_others(window if strategy == "simans" else zone)
         if strategy == "uniform":
-            self.needs = ()  # type: ignore[assignment, misc]  # narrower than the class
+            self.needs = ()  # type: ignore[assignment]  # narrower than the class
         usual = "the paper's value is"
         self.a = None if a is None else at_least(self.name, "a", a, 0, f"{usual} 0.5")
         self.b = b if b is None else at_least(

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.candidates import Candidates, Queries
-from hf_hardneg.errors import StrategyError
 from hf_hardneg.hashing import gumbel_noise
 from hf_hardneg.stage import Stage
-from hf_hardneg.stage_inputs import VectorSource
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-__all__ = ["BoundSampler", "Sampler"]
-
-SOURCE = "source"
+__all__ = ["Sampler"]
 
 
 class Sampler(Stage, ABC):
@@ -75,41 +67,3 @@ class Sampler(Stage, ABC):
         if self.noisy:
             keys = keys + gumbel_noise(seed, queries.keys, candidates.document_keys)
         return np.where(candidates.filled, keys, -np.inf)
-
-
-class BoundSampler(Sampler):
-    """A sampler that asks the retriever.
-
-    The retriever is no parameter, so it stands in no strategy string and two samplers are equal
-    whichever they ask; it goes along to other processes by its own recipe.
-    """
-
-    _source: VectorSource | None = None
-
-    def bound(self, source: VectorSource) -> Self:
-        """Return a copy that asks ``source``."""
-        other = copy.copy(self)
-        other._source = source
-        return other
-
-    def _asked(self) -> VectorSource:
-        """Return the retriever.
-
-        Raises:
-            StrategyError: there is none.
-        """
-        if self._source is None:
-            raise StrategyError(
-                f"{self.name} asks the retriever, and it was given none. Use it in a strategy, "
-                f"such as 'dense+{self.name}', or call sampler.bound(retriever)."
-            )
-        return self._source
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the parameters and the retriever."""
-        return {**super().__getstate__(), SOURCE: self._source}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the sampler anew, with its retriever."""
-        super().__setstate__({name: value for name, value in state.items() if name != SOURCE})
-        self._source = state[SOURCE]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_hardneg.bound_stage import BoundStage
 from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.checks import above, whole_number
 from hf_hardneg.errors import ParameterError, StrategyError
-from hf_hardneg.samplers.base import BoundSampler
+from hf_hardneg.samplers.base import Sampler
 
 __all__ = ["DistanceWeightedSampler"]
 
@@ -16,7 +17,7 @@ ROUNDING = 0.01
 """By which a cosine may be beyond 1: vectors kept as int8 are that far from length one."""
 
 
-class DistanceWeightedSampler(BoundSampler):
+class DistanceWeightedSampler(BoundStage, Sampler):
     """Draws candidates by the inverse of how common their distance from the query is.
 
     Of points that are spread evenly over the unit sphere in ``n`` dimensions most lie at a distance
@@ -95,7 +96,7 @@ class DistanceWeightedSampler(BoundSampler):
         """Return ``n``, of the retriever if there is one."""
         if self._source is None and self.dimension is not None:
             return self.dimension
-        number = self._asked().dimension
+        number = self.retriever.dimension
         self.prepare()
         if self.dimension not in (None, number):
             raise ParameterError(

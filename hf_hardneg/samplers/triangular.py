@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_hardneg.bound_stage import BoundStage
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.checks import whole_number
 from hf_hardneg.hashing import gumbel_noise, mix
 from hf_hardneg.log_weights import NO_POSITIVE, drawn_positives, score_of_positives
-from hf_hardneg.samplers.base import BoundSampler
+from hf_hardneg.samplers.base import Sampler
 from hf_hardneg.stage_inputs import VectorSource
 
 __all__ = ["TriangularSampler"]
@@ -22,7 +23,7 @@ BYTES_AT_ONCE = 1 << 27
 """Of the vectors that are compared at a time."""
 
 
-class TriangularSampler(BoundSampler):
+class TriangularSampler(BoundStage, Sampler):
     """Draws candidates by the triangle of query, positive and candidate, in two stages.
 
     Experimental. With ``q`` the query, ``d+`` ONE positive of the row, drawn uniformly by a hash of
@@ -120,7 +121,7 @@ class TriangularSampler(BoundSampler):
         self, queries: Queries, candidates: Candidates, drawn: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``s(q, d_i)``, shape (batch, k), and ``s(q, d+)``, (batch,), ``nan`` if none."""
-        source = self._asked()
+        source = self.retriever
         if source.scores_are_similarities(candidates.source_names):
             return candidates.scores.astype(np.float64), score_of_positives(candidates, drawn)
         some = np.flatnonzero(drawn != NO_POSITIVE)
@@ -142,7 +143,7 @@ class TriangularSampler(BoundSampler):
         seen: NDArray[np.bool_],
     ) -> NDArray[np.float64]:
         """Return ``s(d+, d_i)`` of the candidates that were drawn first, shape (seen,)."""
-        source = self._asked()
+        source = self.retriever
         lines, slots = np.nonzero(seen)
         positives = queries.positive_rows[drawn[lines]]
         rows = candidates.rows[lines, slots]

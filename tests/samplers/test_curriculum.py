@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampler_cases import ROWS, assert_drawn_by, draws, mined_alike, miner
+from sampler_cases import ROWS, assert_drawn_by, draws_over, mined_alike, miner
 from stage_data import Batch, batches, make_batch
 
 from hf_hardneg import CurriculumSampler
@@ -42,12 +42,12 @@ def test_the_draw_is_the_closed_form(difficulty: float, width: float) -> None:
     hardness = np.linspace(1, 0, 6)
     weights = np.exp(-((hardness - difficulty) ** 2) / (2 * width**2))
     sampler = CurriculumSampler(difficulty=difficulty, width=width)
-    assert_drawn_by(draws(sampler, 6, [9.0, 3.0, 2.5, 2.0, 0.1, -4.0]), weights.tolist())
+    assert_drawn_by(draws_over(sampler, 6, [9.0, 3.0, 2.5, 2.0, 0.1, -4.0]), weights.tolist())
 
 
 def test_a_wide_curve_is_the_uniform_draw_and_a_narrow_one_the_nearest() -> None:
-    assert_drawn_by(draws(CurriculumSampler(width=1e9), 5), [1] * 5)
-    order = draws(CurriculumSampler(difficulty=0.5, width=0.001), 5, [5.0, 4.0, 3.0, 2.0, 1.0])
+    assert_drawn_by(draws_over(CurriculumSampler(width=1e9), 5), [1] * 5)
+    order = draws_over(CurriculumSampler(difficulty=0.5, width=0.001), 5, [5.0, 4.0, 3.0, 2.0, 1.0])
     assert (order[:, 0] == 2).all()
 
 

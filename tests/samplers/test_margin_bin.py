@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampler_cases import assert_drawn_by, draws, mined_alike, miner
+from sampler_cases import assert_drawn_by, draws_over, mined_alike, miner
 from stage_data import Batch, batches, make_batch
 
 from hf_hardneg import MarginBinSampler, RandomSampler
@@ -54,7 +54,7 @@ def test_every_bin_that_is_not_empty_is_as_likely() -> None:
     scores = [10.0, 9.9, 9.5, 9.1, 7.5, 7.4, 4.5, 0.0]
     wanted = [1 / 16] * 4 + [1 / 8] * 2 + [1 / 4] * 2
     assert of(MarginBinSampler(), scores, [12.0]) == pytest.approx(wanted)
-    assert_drawn_by(draws(MarginBinSampler(), 8, scores), wanted)
+    assert_drawn_by(draws_over(MarginBinSampler(), 8, scores), wanted)
 
 
 def test_a_bin_holds_its_lower_bound_and_the_last_one_both() -> None:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from drawing import DRAWS, SURE, draws, line
 from hypothesis import given, settings
-from sampler_cases import DRAWS, SURE, draws
 from scipy.stats import chisquare, kstest
 from stage_data import Batch, batches, make_batch
 

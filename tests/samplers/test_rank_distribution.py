@@ -10,7 +10,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mining import assert_same_rows
-from sampler_cases import DOCUMENTS, ROWS, assert_drawn_by, draws, mined_alike, miner
+from sampler_cases import DOCUMENTS, ROWS, assert_drawn_by, draws_over, mined_alike, miner
 from stage_data import AllRows, Batch, batches, make_batch, without_positives
 
 from hf_hardneg import RankDistributionSampler
@@ -139,11 +139,11 @@ def test_a_lower_depth() -> None:
 
 
 def test_the_draw_is_the_closed_form() -> None:
-    assert_drawn_by(draws(LEARNT, 6), [0.5, 0, 2, 1, 0.25, 0.25])
+    assert_drawn_by(draws_over(LEARNT, 6), [0.5, 0, 2, 1, 0.25, 0.25])
 
 
 def test_ranks_beyond_the_depth_are_never_drawn() -> None:
-    order = draws(LEARNT, 9)
+    order = draws_over(LEARNT, 9)
     assert (np.sort(order, axis=1)[:, :4] == -1).all()  # rank 2, and three beyond
     assert not np.isin(order, [1, 6, 7, 8]).any()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampler_cases import DOCUMENTS, ROWS, assert_drawn_by, draws, mined_alike, miner
+from sampler_cases import DOCUMENTS, ROWS, assert_drawn_by, draws_over, mined_alike, miner
 from stage_data import Batch, batches, make_batch
 
 from hf_hardneg import StratifiedSampler
@@ -92,7 +92,7 @@ def test_a_pool_whose_retrievers_are_not_known() -> None:
 
 
 def test_within_a_stratum_the_draw_is_uniform() -> None:
-    assert_drawn_by(draws(StratifiedSampler(hard_until=2, medium_until=4), 6), [1] * 6)
+    assert_drawn_by(draws_over(StratifiedSampler(hard_until=2, medium_until=4), 6), [1] * 6)
 
 
 @pytest.mark.parametrize(
