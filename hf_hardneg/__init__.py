@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from hf_hardneg.batch_samplers import ConflictFreeBatchSampler, TopicAwareBatchSampler
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.encoders import CallableEncoder
 from hf_hardneg.errors import HardNegError
@@ -28,6 +29,7 @@ from hf_hardneg.samplers import RandomSampler, TopSampler
 __all__ = [
     "BM25Retriever",
     "CallableEncoder",
+    "ConflictFreeBatchSampler",
     "Corpus",
     "CrossEncoderDenoiser",
     "DenseRetriever",
@@ -49,6 +51,7 @@ __all__ = [
     "ScoreFilter",
     "SparseRetriever",
     "TopSampler",
+    "TopicAwareBatchSampler",
     "WeaviateRetriever",
 ]
 
