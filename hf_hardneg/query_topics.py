@@ -11,6 +11,8 @@ __all__ = ["query_topics"]
 
 SEEDS = 2**31 - 1
 """faiss takes a seed of 31 bits."""
+LONGEST = 1e18
+"""Of a vector: squares of distances between such vectors are finite in single precision."""
 
 
 def query_topics(
@@ -29,8 +31,15 @@ def query_topics(
         seed: of the centroids that it begins with, which are vectors drawn at random.
 
     Raises:
-        ParameterError: the vectors are too large for single precision.
+        ParameterError: a vector is too long for single precision.
     """
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    if lengths.max() > LONGEST:  # faiss would not survive an overflow
+        raise ParameterError(
+            f"the vectors are too long for k-means in single precision: the longest has length "
+            f"{lengths.max():.3g}; expected at most {LONGEST:g}. Scale them, for example to "
+            "length 1."
+        )
     import faiss
 
     clusters = min(clusters, len(vectors))
@@ -44,11 +53,6 @@ def query_topics(
     )
     kmeans.train(vectors)
     centroids = np.asarray(kmeans.centroids, dtype=np.float32)
-    if not np.isfinite(centroids).all():
-        raise ParameterError(
-            "the vectors are so large that k-means overflows in single precision; expected "
-            "components of a size whose square is finite. Scale them, for example to length 1."
-        )
     _, nearest = kmeans.index.search(vectors, 1)
     return _places_on_walk(centroids)[nearest[:, 0]]
 
