@@ -52,7 +52,7 @@ class TopicAwareBatchSampler(EpochBatchSampler):
     placed in a full batch of it are left over too, and the last batches may be smaller.
 
     Of several processes the first encodes and clusters, and tells the others the clusters, so all
-    have the same, whatever their hardware. One process has the same clusters for the same vectors
+    have the same, whatever their hardware; so make the sampler in each of them. One process has the same clusters for the same vectors
     and seed; with another number of threads faiss gave the same clusters where that was measured.
 
     Give it to a trainer with its options by ``functools.partial``::
@@ -148,12 +148,23 @@ class TopicAwareBatchSampler(EpochBatchSampler):
             self._conflicts = Conflicts(read_keys(self.name, dataset, columns))
 
 
+def _opened(owner: str, path: str | os.PathLike[str]) -> NDArray[Any]:
+    try:
+        opened: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ParameterError(
+            f"{owner}: vectors={os.fspath(path)!r} cannot be read ({error}); expected the path of "
+            "a .npy file, as numpy.save writes it."
+        ) from error
+    return opened
+
+
 def _checked(
     owner: str, vectors: ArrayLike | str | os.PathLike[str], rows: int
 ) -> NDArray[np.float32]:
     """Return vectors that were given, as faiss takes them."""
     if isinstance(vectors, str | os.PathLike):
-        vectors = np.load(vectors, mmap_mode="r")
+        vectors = _opened(owner, vectors)
     given = np.asarray(vectors)
     if given.ndim != 2 or given.dtype.kind not in "fiu" or not all(given.shape):
         raise ParameterError(
@@ -166,7 +177,8 @@ def _checked(
             "trainer makes a sampler for its evaluation set too: give model instead, with which "
             "each has its own vectors."
         )
-    result = np.ascontiguousarray(given, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite and is refused
+        result = np.ascontiguousarray(given, dtype=np.float32)
     bad = np.flatnonzero(~np.isfinite(result).all(axis=1))
     if len(bad):
         raise ParameterError(
