@@ -68,9 +68,10 @@ PROCESSES = 2
 @pytest.fixture(scope="module")
 def rows() -> list[Any]:
     random = np.random.default_rng(0)
+    # A third has one query, so there are at least 16 batches, with room for 64 rows.
     return [
-        [f"q{random.integers(12)}", [f"d{random.integers(8)}"], [f"d{random.integers(20)}"]]
-        for _ in range(47)
+        [f"q{row if row % 3 else 0}", [f"d{random.integers(20)}"], [f"d{random.integers(40)}"]]
+        for row in range(47)
     ]
 
 
