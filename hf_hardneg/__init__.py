@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from hf_hardneg.batch_samplers import ConflictFreeBatchSampler, TopicAwareBatchSampler
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.encoders import CallableEncoder
 from hf_hardneg.errors import HardNegError
@@ -58,6 +59,7 @@ __all__ = [
     "BM25Retriever",
     "CLDRDSampler",
     "CallableEncoder",
+    "ConflictFreeBatchSampler",
     "ConsistencyFilter",
     "Corpus",
     "CrossEncoderDenoiser",
@@ -94,6 +96,7 @@ __all__ = [
     "SparseRetriever",
     "StratifiedSampler",
     "TopSampler",
+    "TopicAwareBatchSampler",
     "TriangularSampler",
     "WeaviateRetriever",
 ]

