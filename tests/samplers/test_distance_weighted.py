@@ -147,7 +147,10 @@ def test_scores_that_are_no_cosines() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"cutoff": 0}, r"cutoff=0; expected a finite number above 0 \(that of the paper's code is"),
+        (
+            {"cutoff": 0},
+            r"cutoff=0; expected a finite number above 0 \(that of the paper's code is",
+        ),
         ({"nonzero_loss_cutoff": -1}, "nonzero_loss_cutoff=-1; .* code is 1.4"),
         ({"cutoff": 1.4}, r"expected cutoff < nonzero_loss_cutoff <= 2.*\(those of the paper's"),
         ({"nonzero_loss_cutoff": 2.1}, "nonzero_loss_cutoff=2.1; expected cutoff <"),
