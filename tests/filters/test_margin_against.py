@@ -75,7 +75,7 @@ def test_one_positive_without_a_score_keeps_nothing_and_none_is_no_limit() -> No
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(ParameterError, match="against='minimum'.*Did you mean 'min'"):
+    with pytest.raises(ParameterError, match=r"against='minimum'.*Did you mean 'min'"):
         MarginFilter(against="minimum")
     with pytest.raises(ParameterError, match="against='own' is given with percentile"):
         MarginFilter(percentile=0.1, against="own")

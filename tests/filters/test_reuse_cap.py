@@ -214,7 +214,7 @@ def test_what_was_learnt_is_carried_and_told_apart() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "3"])
 def test_parameters_that_cannot_be(value: Any) -> None:
-    with pytest.raises(ParameterError, match="reuse-cap: max_queries=.*at least 1"):
+    with pytest.raises(ParameterError, match=r"reuse-cap: max_queries=.*at least 1"):
         ReuseCap(max_queries=value)
 
 
