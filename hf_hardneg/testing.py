@@ -182,8 +182,9 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
 
     The filter empties slots and changes nothing else, neither in its result nor in what it was
     given; applied twice it does what it does once, unless it decides ``among_survivors``; the
-    verdict on a line does not depend on the other lines. All of this also where rows are empty, all
-    are, there is one slot, none, or no score.
+    verdict on a line does not depend on the other lines; pickled, it decides the same, so that
+    what a stage has learnt or looked up is part of its state. All of this also where rows are
+    empty, all are, there is one slot, none, or no score.
 
     Args:
         rule: the filter, fitted if it needs that.
@@ -193,7 +194,7 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
     Raises:
         ContractError: a rule is broken.
     """
-    _check_recipe(rule)
+    sent = _check_recipe(rule)
     for kind, given in _variants(queries, candidates):
         before = pickle.loads(pickle.dumps(given))
         with _no_warnings():
@@ -210,6 +211,7 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
         _same(rule, f"{kind}: it does more than to empty slots", expected, kept)
         if not rule.among_survivors:
             _same(rule, f"{kind}: applied twice it gives something else", kept, rule(queries, kept))
+        _same(rule, f"{kind}: pickled, it gives something else", kept, sent(queries, given))
         for lines in _batches(len(queries)):
             part = rule(take_queries(queries, lines), take_candidates(queries, given, lines))
             expected = take_candidates(queries, kept, lines)
@@ -220,7 +222,7 @@ def check_row_filter(rule: RowFilter, queries: Queries, candidates: Candidates) 
     """Check a row filter on a batch of candidates, and on batches made of it that are odd.
 
     It flags rows, changes nothing in what it was given, and what it says of a row does not depend
-    on the other rows.
+    on the other rows, or on whether it was pickled.
 
     Args:
         rule: the row filter, fitted if it needs that.
@@ -230,7 +232,7 @@ def check_row_filter(rule: RowFilter, queries: Queries, candidates: Candidates) 
     Raises:
         ContractError: a rule is broken.
     """
-    _check_recipe(rule)
+    sent = _check_recipe(rule)
     for kind, given in _variants(queries, candidates):
         before = pickle.loads(pickle.dumps(given))
         with _no_warnings():
@@ -241,6 +243,10 @@ def check_row_filter(rule: RowFilter, queries: Queries, candidates: Candidates) 
             f"{kind}: flags have shape and type {(flags.shape, flags.dtype)}, expected {wanted}",
         )  # fmt: skip
         _same(rule, f"{kind}: it changes the candidates it was given", before, given)
+        _require(
+            np.array_equal(sent.flags(queries, given), flags), rule,
+            f"{kind}: pickled, it gives something else",
+        )  # fmt: skip
         for lines in _batches(len(queries)):
             part = rule.flags(take_queries(queries, lines), take_candidates(queries, given, lines))
             _require(

@@ -336,7 +336,7 @@ def test_strings_that_make_no_sense(text: str, said: str, context: dict[str, Any
         ("bm25(corpus='x')", {}, "bm25 has no parameter 'corpus'"),
         ("denoised(cache_dir='x')", {}, "denoised has no parameter 'cache_dir'"),
         ("margin(margin=-1)", {}, "margin: margin=-1"),
-        ("bm25", {"relative": 0.1}, "It belongs to margin: add '+margin(relative=...)'"),
+        ("bm25", {"relative": 0.1}, "It belongs to margin, semi-hard: add '+margin(relative=...)'"),
         ("bm25+margin", {"relativ": 0.1}, "Did you mean 'relative'"),
         ("bm25", {"nonsense": 1}, "no stage of this strategy has a parameter 'nonsense'"),
         ("margin+margin", {"relative": 0.1}, "parameter of two stages, 'margin' and 'margin'"),

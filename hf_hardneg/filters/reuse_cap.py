@@ -64,8 +64,9 @@ class ReuseCap(Filter):
     rows get short, retrieve deeper or raise ``max_queries``.
 
     It has to see the candidates of all rows, so it works in ``miner.mine`` and ``miner.select``,
-    not on single batches. The first pass needs about 24 bytes for each (document, query) that is
-    kept in mind, at most ``max_queries + 1`` for each document, and a bounded buffer.
+    not on single batches; of a DatasetDict, each split has a cap of its own. The first pass needs
+    about 24 bytes for each (document, query) that it keeps in mind, at most ``max_queries + 1`` for
+    each document, and a bounded buffer.
 
     Not from a paper.
 

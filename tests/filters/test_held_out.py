@@ -14,7 +14,7 @@ from mining import table_of
 from small_collection import HEADER, Collection, write_collection, write_lines, write_qrels
 from stage_data import DOCUMENTS, random_batch
 
-from hf_hardneg import Corpus, HeldOutFilter, HeldOutQueries, OfflineMiner
+from hf_hardneg import BM25Retriever, Corpus, HeldOutFilter, HeldOutQueries, OfflineMiner
 from hf_hardneg.errors import (
     ColumnError,
     CorpusError,
@@ -23,6 +23,7 @@ from hf_hardneg.errors import (
     QueryError,
     StrategyError,
 )
+from hf_hardneg.registry import registered
 from hf_hardneg.strategy import check
 from hf_hardneg.testing import check_filter, check_row_filter
 
@@ -214,6 +215,32 @@ def test_without_a_corpus_the_positives_are_it(written: Collection) -> None:
     mined = miner.mine(rows)
     assert written.documents["d3"] not in {t for own in mined["hard_negatives"] for t in own}
     assert any(mined["hard_negatives"])
+
+
+class OwnDocuments(BM25Retriever):
+    """A retriever that brings the documents, as a database does."""
+
+    name = "own-documents"
+    brings_corpus = True
+
+    def __init__(self, corpus: Corpus | None, *, folder: str, top_k: int = 40) -> None:
+        super().__init__(corpus or Corpus(folder), top_k=top_k)
+        self.folder = folder
+
+
+def test_the_retriever_may_bring_the_corpus(written: Collection) -> None:
+    known = registered()
+    known.retrievers[OwnDocuments.name] = OwnDocuments
+    try:
+        strategy = (
+            f"own-documents@40(folder={str(written.folder)!r})"
+            f"+held-out(judgements={judged_file(written)!r})"
+        )
+        mined = OfflineMiner(strategy, num_negatives=20).mine(written.rows())
+    finally:
+        del known.retrievers[OwnDocuments.name]
+    wanted = mined_with(written, f"bm25@40+held-out(judgements={judged_file(written)!r})")
+    assert mined["hard_negative_ids"] == wanted["hard_negative_ids"]
 
 
 # -- queries ---------------------------------------------------------------------------------
