@@ -28,9 +28,7 @@ def estimate(signatures: Signatures, one: str, other: str) -> float:
 
 def edited(rng: np.random.Generator, words: list[str], share: float) -> str:
     """Some words changed."""
-    return " ".join(
-        str(rng.choice(VOCABULARY)) if rng.random() < share else word for word in words
-    )
+    return " ".join(str(rng.choice(VOCABULARY)) if rng.random() < share else word for word in words)
 
 
 def test_shingles_are_runs_of_normalised_words() -> None:

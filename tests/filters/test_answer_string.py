@@ -179,9 +179,10 @@ def test_workers_do_the_same() -> None:
 
 def test_other_answers_are_another_result() -> None:
     """The column is part of what finished parts are known by."""
-    assert mining().mine(rows())["hard_negative_ids"] != mining().mine(rows(("prince",)))[
-        "hard_negative_ids"
-    ]
+    assert (
+        mining().mine(rows())["hard_negative_ids"]
+        != mining().mine(rows(("prince",)))["hard_negative_ids"]
+    )
 
 
 def test_the_column_may_have_another_name() -> None:
@@ -262,9 +263,10 @@ def test_a_retriever_object_and_the_contract() -> None:
     with pytest.raises(ColumnError, match="come without the column 'answers'; they have none"):
         AnswerFilter().judge(replace(queries, further={}), found, lines, slots, corpus)
     miner = OfflineMiner(retriever, filters=[AnswerFilter()], num_negatives=5)
-    assert miner.mine(rows())["hard_negative_ids"] == mining("bm25@6+answer").mine(rows())[
-        "hard_negative_ids"
-    ]
+    assert (
+        miner.mine(rows())["hard_negative_ids"]
+        == mining("bm25@6+answer").mine(rows())["hard_negative_ids"]
+    )
 
 
 def test_where_nobody_asks_nothing_is_read() -> None:
