@@ -117,7 +117,7 @@ def counts(texts: list[str]) -> np.ndarray:
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 def test_by_the_vectors_of_the_retriever(similarity: str) -> None:
     model = CallableEncoder(counts, name=f"counts-{similarity}", similarity=similarity)
-    strategy = f"dense+near-duplicate(by='embedding'{{}})"
+    strategy = "dense+near-duplicate(by='embedding'{})"
     [names] = mined(strategy.format(""), model=model)["hard_negative_ids"]
     assert "near" not in names
     assert "half" in names
