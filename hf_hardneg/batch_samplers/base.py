@@ -72,7 +72,8 @@ class EpochBatchSampler:
         """Rows in a full batch; ``None`` where several processes get batches of all sizes.
 
         It tells accelerate that a smaller batch is to be given out like any other. With a number
-        there, it would pass over groups of batches that a smaller one ends.
+        there, it would pass over groups of batches that a smaller one ends. Accelerate's
+        ``split_batches`` needs full batches, so give ``drop_last`` with it.
         """
         if self._conflicts is not None and not self.drop_last and world().size > 1:
             return None

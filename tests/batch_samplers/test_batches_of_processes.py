@@ -46,10 +46,15 @@ JOB = """
         "both": TopicAwareBatchSampler(data, 4, seed=5, vectors=vectors, clusters=3,
                                        conflict_free=True, **columns),
     }
+
+
+    def numbers(rows):
+        return [row["row"] for row in rows]
+
     found = {}
     for name, sampler in samplers.items():
         loader = accelerator.prepare(
-            DataLoader(data, batch_sampler=sampler, collate_fn=lambda rows: [r["row"] for r in rows])
+            DataLoader(data, batch_sampler=sampler, collate_fn=numbers)
         )
         # Two epochs one after the other, and one that is asked for.
         found[name] = [[batch for batch in loader] for _ in range(2)]
@@ -61,6 +66,7 @@ JOB = """
     except ParameterError as error:
         found["error"] = str(error)
     json.dump(found, open(f"{folder}/found-{rank}", "w"))
+    accelerator.end_training()
 """
 PROCESSES = 2
 

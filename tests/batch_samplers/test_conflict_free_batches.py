@@ -69,7 +69,7 @@ def test_seed_and_epoch_decide_the_order() -> None:
 def test_who_changes_a_batch_changes_no_other_epoch() -> None:
     """Accelerate appends to a batch that it has been given."""
     sampler = ConflictFreeBatchSampler(distinct_pairs(10), 4)
-    before = list(sampler)
+    before = [list(batch) for batch in sampler]
     for batch in sampler:
         batch.clear()
     assert list(sampler) == before
