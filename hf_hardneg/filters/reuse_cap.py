@@ -78,6 +78,7 @@ class ReuseCap(Filter):
     """
 
     name = "reuse-cap"
+    source = "practice: against hub documents"
     costs = "one more pass over the pool"
 
     def __init__(self, *, max_queries: int = 10) -> None:

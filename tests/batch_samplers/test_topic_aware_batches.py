@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -62,11 +61,7 @@ def test_every_row_once_and_topics_as_the_rule_says(
         if size > 1:
             left = [batch for batch in found if len(set(sampler.topics[batch].tolist())) > 1]
             spans = sorted((min(t), max(t)) for t in (sampler.topics[batch] for batch in left))
-<<<<<<< HEAD
-            assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans))
-=======
             assert all(one[1] <= two[0] for one, two in pairwise(spans))
->>>>>>> 65fcaecc638cb399422746511e82ea266f1a0e23
 
 
 @given(rows(), st.integers(1, 6), st.integers(1, 7), st.booleans())
