@@ -99,10 +99,11 @@ class KeySet:
     def __init__(self, keys: Keys) -> None:
         """Sort the keys."""
         self.keys = np.unique(keys)
-        bits = min(len(self.keys).bit_length() + 2, 28)
+        bits = min(len(self.keys).bit_length() + 1, 27)
         self._shift = np.uint64(64 - bits)
         counts = np.bincount((self.keys >> self._shift).astype(np.int64), minlength=2**bits)
-        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        self._starts = np.zeros(2**bits + 1, np.int32 if len(self.keys) < 2**31 else np.int64)
+        np.cumsum(counts, out=self._starts[1:])
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -115,7 +116,7 @@ class KeySet:
         starts, ends = self._starts[bucket], self._starts[bucket + 1]
         found = np.zeros(len(asked), dtype=np.bool_)
         left = np.flatnonzero(starts < ends)
-        place = starts[left]
+        place = starts[left].astype(np.int64)
         while len(left):
             same = self.keys[place] == asked[left]
             found[left[same]] = True
