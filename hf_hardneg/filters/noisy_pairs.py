@@ -171,7 +171,7 @@ class NoisyPairDetector(BoundStage, RowFilter):
         """Return P(low | PPL) of each loss under the fitted mixture, shape (losses,)."""
         if self.means is None or self.variances is None or self.weights is None:
             raise ParameterError("noisy-pairs: the mixture is not fitted yet.")
-        # The same at the bounds as beyond them: the wider component has it, and no square overflows.
+        # Beyond the bounds the wider component has it as at the bounds; no square overflows.
         bounded = np.clip(losses, -FARTHEST, FARTHEST)[:, None]
         variances = np.array(self.variances)
         densities = (

@@ -104,6 +104,14 @@ def test_a_fifth_of_wrong_positives_is_found(strategy: str) -> None:
     assert all(len(names) == 3 for names in mined["hard_negative_ids"])
 
 
+def test_two_retrievers_score_random_documents_too() -> None:
+    """By ranks: a document that neither lists has the least score there is."""
+    options = {"model": CallableEncoder(counts, name="counts")}
+    mined = mining("bm25@20,dense@20+noisy-pairs(temperature=0.01)", **options).mine(ROWS)
+    assert flagged(mined)[IS_WRONG].mean() >= 0.85  # ranks tell less than scores
+    assert flagged(mined)[~IS_WRONG].mean() <= 0.05
+
+
 def test_the_loss_is_that_of_the_formula() -> None:
     queries, candidates, rule = asked(list(range(6)))
     corpus = Corpus(DOCUMENTS)
