@@ -111,8 +111,8 @@ class NoisyPairDetector(BoundStage, RowFilter):
         self.temperature = at_least(self.name, "temperature", temperature, 0)
         if self.temperature == 0:
             raise ParameterError(
-                f"noisy-pairs: temperature={temperature!r}; expected a number above 0 (1 for raw "
-                "dot products, about 0.05 for cosines)."
+                f"noisy-pairs: temperature={temperature!r}; expected a number above 0 (1 for dot "
+                "products, as in the paper, and for cosines; 5 to 10 for BM25)."
             )
         self.action = one_of(self.name, "action", action, ROW_ACTIONS)
         self.seed = whole_number(self.name, "seed", seed, 0)

@@ -278,7 +278,7 @@ def test_a_run_scores_only_what_it_lists() -> None:
     ("options", "said"),
     [
         ({"negatives": 0}, "negatives=0"),
-        ({"temperature": 0}, r"temperature=0; .*1 for raw dot products, about 0.05 for cosines"),
+        ({"temperature": 0}, "temperature=0; .*1 for dot products, as in the paper"),
         ({"temperature": -1}, "temperature=-1"),
         ({"temperature": float("inf")}, "temperature=inf"),
         ({"action": "promote"}, "action='promote'"),
