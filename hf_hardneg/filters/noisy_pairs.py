@@ -111,8 +111,8 @@ class NoisyPairDetector(BoundStage, RowFilter):
         self.temperature = at_least(self.name, "temperature", temperature, 0)
         if self.temperature == 0:
             raise ParameterError(
-                f"noisy-pairs: temperature={temperature!r}; expected a number above 0 (1 for raw "
-                "dot products, about 0.05 for cosines)."
+                f"noisy-pairs: temperature={temperature!r}; expected a number above 0 (1 for dot "
+                "products, as in the paper, and for cosines; 5 to 10 for BM25)."
             )
         self.action = one_of(self.name, "action", action, ROW_ACTIONS)
         self.seed = whole_number(self.name, "seed", seed, 0)
@@ -171,7 +171,7 @@ class NoisyPairDetector(BoundStage, RowFilter):
         """Return P(low | PPL) of each loss under the fitted mixture, shape (losses,)."""
         if self.means is None or self.variances is None or self.weights is None:
             raise ParameterError("noisy-pairs: the mixture is not fitted yet.")
-        # At the bounds as beyond them: the wider component has it, and no square overflows.
+        # Beyond the bounds the wider component has it as at the bounds; no square overflows.
         bounded = np.clip(losses, -FARTHEST, FARTHEST)[:, None]
         variances = np.array(self.variances)
         densities = (

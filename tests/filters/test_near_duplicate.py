@@ -125,6 +125,14 @@ def test_by_the_vectors_of_the_retriever(similarity: str) -> None:
     assert "half" not in strict
 
 
+def test_by_the_vectors_of_one_of_two_retrievers() -> None:
+    model = CallableEncoder(counts, name="counts")
+    strategy = "bm25,dense+near-duplicate(by='embedding')"
+    [names] = mined(strategy, model=model)["hard_negative_ids"]
+    assert "near" not in names
+    assert "half" in names
+
+
 def test_by_vectors_the_contract_holds() -> None:
     from hf_hardneg import DenseRetriever
 
