@@ -119,6 +119,8 @@ def _judge(figure: Figure) -> None:
         )
     for threshold in THRESHOLDS:
         each = [run["where_most_pass"][str(threshold)] for run in full]
+        if not each[0]["queries"]:
+            continue
         share = figure.ratio(
             f"pairs, threshold {threshold}, queries most of whose candidates survive",
             [counts["fewest"] for counts in each],

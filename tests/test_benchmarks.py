@@ -247,7 +247,7 @@ def test_different_work_is_no_result() -> None:
 def test_a_result_that_contradicts_itself_is_not_written(tmp_path: Path) -> None:
     figure = Figure("a", "b")
     figure.add("one", 0, {"seconds": 2.0})
-    with pytest.raises(BenchmarkError, match="no targets"):
+    with pytest.raises(BenchmarkError, match="neither targets nor checks"):
         write(figure, tmp_path)
     figure.target("at most 1", 2.0, 1.0)
     _, result = write(figure, tmp_path)

@@ -47,6 +47,7 @@ class HeldOutQueries(RowFilter):
     """
 
     name = "held-out-queries"
+    source = "practice: a firewall against contamination"
 
     def __init__(
         self,

@@ -315,7 +315,7 @@ def test_the_scale_is_learnt_and_stands_in_the_report(
     assert float(written.split("sigma=")[1].rstrip(")")) == np.std(scores.astype(np.float64))
     assert mined(written)[1]["hard_negative_ids"] == learnt["hard_negative_ids"]
     with pytest.raises(StrategyError, match="ambiguous has to see the candidates of all rows"):
-        OfflineMiner("ambiguous(scale='std')", corpus=documents, positives=rows)(rows[:2])
+        OfflineMiner("bm25+ambiguous(scale='std')", corpus=documents, positives=rows)(rows[:2])
 
 
 def test_only_the_window_goes_without_scores(documents: dict[str, str], rows: Dataset) -> None:

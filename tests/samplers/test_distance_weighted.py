@@ -164,7 +164,7 @@ def test_parameters_that_are_refused(options: dict[str, Any], said: str) -> None
 
 
 def test_without_a_retriever_it_needs_the_dimension() -> None:
-    with pytest.raises(StrategyError, match="asks the retriever, and it was given none"):
+    with pytest.raises(StrategyError, match="asks the retriever, and is not bound to one"):
         DistanceWeightedSampler().keys(*line([0.5]), 0)
 
 

@@ -239,7 +239,9 @@ def test_the_retriever_goes_along(dense: DenseRetriever) -> None:
 
 def test_without_a_retriever() -> None:
     _, batch = triangle(SCORES, SIDES)
-    with pytest.raises(StrategyError, match=r"triangular asks the retriever.*'dense\+triangular'"):
+    with pytest.raises(
+        StrategyError, match=r"'triangular' asks the retriever.*'dense\+triangular'"
+    ):
         TriangularSampler().keys(*batch, 0)
 
 
