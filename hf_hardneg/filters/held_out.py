@@ -52,6 +52,7 @@ class HeldOutFilter(Filter):
     """
 
     name = "held-out"
+    source = "practice: a firewall against contamination"
 
     def __init__(
         self, corpus: Corpus, judgements: str | Dataset, *, documents: str = "out"
