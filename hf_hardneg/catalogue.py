@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from inspect import Parameter
@@ -93,9 +94,9 @@ def _parameters(stage: type[Stage]) -> str:
 
 
 def _about(stage: type[Stage]) -> str:
-    """Return the first sentence of what the class says of itself."""
+    """Return the first paragraph of what the class says of itself."""
     first = inspect.cleandoc(stage.__doc__ or "").partition("\n\n")[0]
-    return " ".join(first.split())
+    return re.sub(r":\w+:`", "`", " ".join(first.split()))
 
 
 def _entry(stage: type[Stage]) -> Entry:

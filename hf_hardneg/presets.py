@@ -62,7 +62,7 @@ PRESETS: dict[str, Preset] = {
                          "positive than to the query; experimental",
                          "Yang et al., TriSampler, AAAI 2024; known from a summary alone"),
     "rance": Preset("dense@100+rance", "drawn by weights of ranks that are learnt from where the "
-                    "known positives stand", "RANCE, released code"),
+                    "known positives stand", "Prakash et al., RANCE, SIGIR 2021"),
     "curriculum": Preset("dense@200+curriculum", "as hard as a difficulty says, which a schedule "
                          "moves", "Platanios et al., Competence-based curriculum learning, NAACL "
                          "2019, for the schedule"),
