@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.candidates import Candidates, Queries
+from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.checks import whole_number
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.filters.base import Filter
@@ -22,7 +21,9 @@ Keys = NDArray[np.uint64]
 SALT = 0x52455553
 PLACES = 2**16
 """Places that are told apart; what stands behind them is told apart by the hash alone."""
-RECORDS_AT_ONCE = 2**21
+RECORDS_AT_ONCE = 2**19
+HASH_BITS = np.uint64(48)
+UNLIMITED = np.uint64(2**64 - 1)
 
 
 class ReuseCap(Filter):
@@ -95,9 +96,9 @@ class ReuseCap(Filter):
         """Return the filter that knows which queries keep which document."""
         if not self.needs_fit:
             return self
-        wanted = _Earliest(self.max_queries + 1)
-        for documents, queries, places in _wanted(rows):
-            wanted.add(documents, queries, places)
+        wanted = _Earliest(self.max_queries + 1, rows.seed)
+        for queries, candidates, keys in rows.orders():
+            wanted.look_at(queries, candidates, keys)
         again = ReuseCap(max_queries=self.max_queries)
         again._learnt = _decided(*wanted.records(), self.max_queries)
         return again
@@ -143,66 +144,97 @@ class ReuseCap(Filter):
             self._learnt = KeySet(capped), KeySet(allowed)
 
 
-def _wanted(rows: Rows) -> Iterator[tuple[Keys, Keys, Keys]]:
-    """Yield (document, query, place) of everything that is wanted, a batch at a time.
+class _Earliest:
+    """The earliest queries of each document, of any number of records (document, query, place).
 
-    The place holds the hash that parts equal places, in its lower bits.
+    The place holds the hash that parts equal places, in its lower bits. What is dropped on the
+    way stands behind ``number`` other queries, and those only move forward, so nothing is lost.
     """
-    for queries, candidates, keys in rows.orders():
+
+    def __init__(self, number: int, seed: int) -> None:
+        self._number, self._seed = number, seed
+        self._parts: list[tuple[NDArray[np.int64], Keys, Keys, Keys]] = []
+        self._kept = self._fresh = 0
+        self._limits = np.empty(0, dtype=np.uint64)
+        """By corpus row, the place of the last of ``number`` queries; later ones are no use."""
+
+    def look_at(self, queries: Queries, candidates: Candidates, keys: NDArray[np.float64]) -> None:
+        """Take what the queries of a batch want."""
         filled = candidates.filled
         # What the sampler would not take stands last but is wanted: a sampler that looks at the
         # survivors may take it when others are gone. Empty slots stand behind it.
         order = np.argsort(np.where(filled, -keys, np.nan), axis=1, kind="stable")
-        counts = np.count_nonzero(filled, axis=1)
-        lines, places = np.nonzero(np.arange(filled.shape[1]) < counts[:, None])
-        documents = candidates.document_keys[lines, order[lines, places]]
-        noise = mix(rows.seed, SALT, queries.keys[lines], documents)
-        ranks = np.minimum(places, PLACES - 1).astype(np.uint64) << np.uint64(48)
-        yield documents, queries.keys[lines], ranks | (noise >> np.uint64(16))
+        rows = np.take_along_axis(candidates.rows, order, axis=1)
+        places = np.minimum(np.arange(rows.shape[1]), PLACES - 1).astype(np.uint64) << HASH_BITS
+        early = (rows != NO_ROW) & (places <= self._limits_of(rows))
+        lines, columns = np.nonzero(early)
+        documents = candidates.document_keys[lines, order[lines, columns]]
+        noise = mix(self._seed, SALT, queries.keys[lines], documents)
+        self.add(
+            rows[lines, columns],
+            documents,
+            queries.keys[lines],
+            places[columns] | (noise >> np.uint64(16)),
+        )
 
+    def _limits_of(self, rows: NDArray[np.int64]) -> Keys:
+        """Return the limit of each corpus row; there is none for a row that is new."""
+        needed = int(rows.max(initial=NO_ROW)) + 1
+        if needed > len(self._limits):
+            more = np.full(needed - len(self._limits), UNLIMITED, dtype=np.uint64)
+            self._limits = np.concatenate([self._limits, more])
+        return self._limits[rows] if len(self._limits) else np.zeros(rows.shape, np.uint64)
 
-class _Earliest:
-    """The earliest queries of each document, of any number of records.
-
-    Pruning loses nothing: what it drops stands behind ``number`` other queries, and those only
-    move forward.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._parts: list[tuple[Keys, Keys, Keys]] = []
-        self._kept = self._fresh = 0
-
-    def add(self, documents: Keys, queries: Keys, places: Keys) -> None:
+    def add(self, rows: NDArray[np.int64], documents: Keys, queries: Keys, places: Keys) -> None:
         """Take further records."""
-        self._parts.append((documents, queries, places))
+        self._parts.append((rows, documents, queries, places))
         self._fresh += len(documents)
         if self._fresh > max(RECORDS_AT_ONCE, self._kept):
             self.records()
 
     def records(self) -> tuple[Keys, Keys, Keys]:
         """Return (document, query, place), sorted by document and then by place."""
-        empty = [np.empty(0, dtype=np.uint64)]
-        documents, queries, places = (
-            np.concatenate(empty + [part[column] for part in self._parts]) for column in range(3)
+        if not self._parts:
+            return (np.empty(0, np.uint64),) * 3
+        rows, documents, queries, places = (
+            np.concatenate([part[column] for part in self._parts]) for column in range(4)
         )
-        self._parts = []
-        pruned = _pruned(documents, queries, places, self._number)
-        self._parts, self._kept, self._fresh = [pruned], len(pruned[0]), 0
-        return pruned
+        kept, last = _pruned(documents, queries, places, self._number)
+        rows, documents, queries, places = (
+            values[kept] for values in (rows, documents, queries, places)
+        )
+        self._limits_of(rows)  # makes room
+        ends = np.flatnonzero(last)
+        run = np.repeat(places[ends], np.diff(ends, prepend=-1))
+        full = np.repeat(_place_in_run(documents)[ends] == self._number - 1,
+                         np.diff(ends, prepend=-1))  # fmt: skip
+        self._limits[rows[full]] = run[full]
+        self._parts = [(rows, documents, queries, places)]
+        self._kept, self._fresh = len(documents), 0
+        return documents, queries, places
 
 
-def _pruned(documents: Keys, queries: Keys, places: Keys, number: int) -> tuple[Keys, Keys, Keys]:
-    """Return the first ``number`` distinct queries of each document, each at its first place."""
+def _pruned(
+    documents: Keys, queries: Keys, places: Keys, number: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Choose the first ``number`` distinct queries of each document, each at its first place.
+
+    Returns:
+        The records that are kept, sorted by document and place; and which of these is the last of
+        its document.
+    """
     order = np.lexsort((places, documents))
-    documents, queries, places = documents[order], queries[order], places[order]
-    pairs = mix(documents, queries)
+    sorted_documents = documents[order]
+    pairs = mix(sorted_documents, queries[order])
     in_order = np.sort(pairs)
     if (in_order[1:] == in_order[:-1]).any():  # a query that stands in several rows, or twin texts
         first = np.sort(np.unique(pairs, return_index=True)[1])
-        documents, queries, places = documents[first], queries[first], places[first]
-    kept = _place_in_run(documents) < number
-    return documents[kept], queries[kept], places[kept]
+        order, sorted_documents = order[first], sorted_documents[first]
+    kept = _place_in_run(sorted_documents) < number
+    order, sorted_documents = order[kept], sorted_documents[kept]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = sorted_documents[1:] != sorted_documents[:-1]
+    return order, last
 
 
 def _place_in_run(sorted_keys: Keys) -> NDArray[np.int64]:

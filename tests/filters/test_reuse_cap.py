@@ -154,11 +154,12 @@ def test_pruning_loses_nothing(batches: list[Batch], cap: int) -> None:
 
 def test_memory_is_bounded_by_documents_and_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reuse_cap, "RECORDS_AT_ONCE", 50)
-    earliest = reuse_cap._Earliest(3)
+    earliest = reuse_cap._Earliest(3, 0)
     rng = np.random.default_rng(0)
     for _ in range(60):
         draw = rng.integers(0, 2**40, 30).astype(np.uint64)
-        earliest.add(rng.integers(0, 10, 30).astype(np.uint64), draw, draw)
+        rows = rng.integers(0, 10, 30)
+        earliest.add(rows, rows.astype(np.uint64), draw, draw)
         assert sum(len(part[0]) for part in earliest._parts) <= 10 * 3 + 50 + 30
     documents, _, _ = earliest.records()
     assert np.unique(documents, return_counts=True)[1].tolist() == [3] * 10
