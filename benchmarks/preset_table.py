@@ -38,7 +38,11 @@ the table shows how the presets differ, not what they would do on yours. `hf-har
 - **harder than positive**: share of the negatives that score at least as high as the positive.
 - **relevant**: share of the negatives that are relevant, where judgements are deep: on vaswani all
   positives of a query but one were hidden from the miner.
-- **seconds**: choosing from the pool, on two cores; retrieval is not in it.
+- **seconds**: choosing from the pool, on two cores; retrieval is not in it. Nothing that the
+  cross-encoder scored for another preset is used again.
+
+`f2llm` keeps scores below 0.8, which is meant for cosines: no BM25 score of a candidate is so low.
+The scores of `hybrid` are those of the fusion, and ranks of `random` are places in a random list.
 """
 
 

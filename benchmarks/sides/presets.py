@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,8 @@ def choose(
         cache_dir: that of :func:`make_pool`.
         device: of a cross-encoder.
     """
+    # What another preset has scored is kept too, and would make this one look cheap.
+    shutil.rmtree(Path(cache_dir) / "pair_scores", ignore_errors=True)
     rows = load_from_disk(pool)
     miner = OfflineMiner(
         strategy, corpus=corpus, num_negatives=n, cache_dir=cache_dir, underfilled="keep"
