@@ -70,7 +70,7 @@ def run(context: Context) -> Figure:
                 arguments = {
                     "corpus": collection.folder, "pool": folder / pool, "n": N,
                     "strategy": f"{_head(pool, model)}+{stage}", "output_format": "columns",
-                    "cache_dir": folder / "cache", "resume": False,
+                    "cache_dir": folder / "cache",
                 }  # fmt: skip
                 with fresh_folder(context.work, "side") as scratch:
                     figure.add(side, repeat, run_side("hardneg:select", arguments, scratch))

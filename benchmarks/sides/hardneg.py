@@ -109,13 +109,7 @@ def retrieve(
 
 
 def select(
-    corpus: str,
-    pool: str,
-    strategy: str,
-    n: int,
-    output_format: str,
-    cache_dir: str,
-    resume: bool = True,
+    corpus: str, pool: str, strategy: str, n: int, output_format: str, cache_dir: str
 ) -> Measured:
     """Select from a saved pool.
 
@@ -126,13 +120,12 @@ def select(
         n: negatives for each query.
         output_format: of the data set.
         cache_dir: that of :func:`retrieve`.
-        resume: take what an earlier run has left in the cache.
     """
     times = [time.perf_counter()]
     rows = load_from_disk(pool)
     miner = OfflineMiner(strategy, corpus=corpus, num_negatives=n, cache_dir=cache_dir)
     times.append(time.perf_counter())
-    mined = miner.select(rows, output_format, resume=resume)
+    mined = miner.select(rows, output_format)
     times.append(time.perf_counter())
     values = {
         "seconds": round(times[2] - times[1], 4),
