@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from benchmarks.context import Context
@@ -67,6 +68,8 @@ def run(context: Context) -> Figure:
             for side in context.order(list(STAGES), repeat):
                 context.say(f"repeat {repeat + 1} of {context.repeat}: {side}")
                 pool, stage = STAGES[side]
+                # A finished selection is kept; the next repeat must not find it.
+                shutil.rmtree(folder / "cache" / "maps", ignore_errors=True)
                 arguments = {
                     "corpus": collection.folder, "pool": folder / pool, "n": N,
                     "strategy": f"{_head(pool, model)}+{stage}", "output_format": "columns",
