@@ -98,7 +98,10 @@ class KeySet:
 
     def __init__(self, keys: Keys) -> None:
         """Sort the keys."""
-        self.keys = np.unique(keys)
+        in_order = np.sort(keys, axis=None)  # a third of the time of numpy.unique
+        self.keys = in_order[
+            np.concatenate([[True], in_order[1:] != in_order[:-1]])[: len(in_order)]
+        ]
         bits = min(len(self.keys).bit_length() + 1, 27)
         self._shift = np.uint64(64 - bits)
         counts = np.bincount((self.keys >> self._shift).astype(np.int64), minlength=2**bits)
