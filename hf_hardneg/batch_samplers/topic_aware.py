@@ -52,9 +52,9 @@ class TopicAwareBatchSampler(EpochBatchSampler):
     placed in a full batch of it are left over too, and the last batches may be smaller.
 
     Of several processes the first encodes and clusters, and tells the others the clusters, so all
-        have the same, whatever their hardware; so make the sampler in each of them. One process has
-    the same clusters for the same vectors and seed; with another number of threads faiss gave the
-    same clusters where that was measured.
+    have the same, whatever their hardware; so make the sampler in each of them. One process has the
+    same clusters for the same vectors and seed; with another number of threads faiss gave the same
+    clusters where that was measured.
 
     Give it to a trainer with its options by ``functools.partial``::
 
