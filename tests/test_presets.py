@@ -50,8 +50,7 @@ def test_every_preset_mines(name: str, tmp_path: Path) -> None:
     report = miner.report(mined)
     assert report.rows_in == len(rows)
     assert len(mined) == len(rows) - report.rows_dropped
-    assert name in {"nv-retriever", "lighton", "f2llm", "nomic", "denoised", "margin+denoised",
-                    "ambiguous", "semi-hard"} or report.slots_chosen > 0  # fmt: skip
+    assert report.slots_chosen >= 3 * len(rows)
     assert len(str(report)) > 0
 
 
