@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-slow test-lucene lint types fix bench clean
+.PHONY: help install demo test test-slow test-lucene lint types fix stages bench clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +14,7 @@ TORCH_ARGS ?=
 ARGS ?=
 # What to install of pyproject.toml's extras. Pyserini has an environment of its own: it brings a
 # hundred packages that nothing else needs.
-EXTRAS ?= dev,metrics,qdrant,milvus,weaviate,elasticsearch
+EXTRAS ?= dev,dedup,metrics,qdrant,milvus,weaviate,elasticsearch
 CONSTRAINTS ?= constraints.txt
 LUCENE_VENV ?= .venv-lucene
 
@@ -85,6 +85,9 @@ types: install ## check types
 fix: install ## repair style and formatting where that can be done by itself
 	"$(BIN)/python" -m ruff check --fix
 	"$(BIN)/python" -m ruff format
+
+stages: install ## write docs/stages.md anew from the code
+	"$(BIN)/python" -c "from hf_hardneg.catalogue import markdown; print(markdown(), end='')" > docs/stages.md
 
 bench: install ## run the benchmarks
 	"$(BIN)/python" -m benchmarks.run $(ARGS)

@@ -18,7 +18,10 @@ from benchmarks import (
     lazy_veto,
     mine_bm25,
     miner_hash,
+    preset_table,
+    presets,
     select_from_pool,
+    stage_speed,
     vector_search,
 )
 from benchmarks.context import Context
@@ -41,9 +44,11 @@ BENCHMARKS = {
     "dense_mining": dense_mining.run,
     "estimates": estimates.run,
     "growth": growth.run,
+    "stage_speed": stage_speed.run,
+    "presets": presets.run,
     "gpu": gpu.run,
 }
-ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth")
+ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets")
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -157,7 +162,9 @@ def main(words: list[str] | None = None) -> int:
         except BenchmarkError as error:
             console.print(f"{name}: {error}", markup=False, style="red")
             return 2
-        console.print(tables(result))
+        shown = preset_table.terminal(result) if name == "presets" else [tables(result)]
+        for part in shown:
+            console.print(part)
         console.print(f"written: {path.name}")
         missed |= not all(target["met"] for target in result["targets"])
     return int(missed)

@@ -117,6 +117,21 @@ def _judge(figure: Figure) -> None:
             f"threshold {threshold}: no pair is scored that could have been left out",
             all(run["pairs"] == full[0]["fewest"][str(threshold)] for run in runs),
         )
+    for threshold in THRESHOLDS:
+        each = [run["where_most_pass"][str(threshold)] for run in full]
+        if not each[0]["queries"]:
+            continue
+        share = figure.ratio(
+            f"pairs, threshold {threshold}, queries most of whose candidates survive",
+            [counts["fewest"] for counts in each],
+            [counts["pairs"] for counts in each],
+            f"{each[0]['queries']:,} of {figure.settings['queries']:,} queries",
+        )
+        about = (
+            f"pairs at threshold {threshold}, in the {each[0]['queries']:,} queries most of whose "
+            "own candidates survive, at most a third"
+        )
+        figure.target(about, share, round(LIMIT, 4))
     for threshold, share in shares.items():
         survives = survival[str(threshold)]
         if survives > MOST or threshold == DEFAULT:  # the default one in any case
@@ -125,6 +140,8 @@ def _judge(figure: Figure) -> None:
     figure.notes = [
         "survival: the share of all scored candidates that a threshold lets pass. The target "
         f"is one wherever more than {MOST:.0%} pass; the default threshold is {DEFAULT}.",
+        "where_most_pass: the same for the queries by themselves of whose own candidates more than "
+        "half pass.",
         "fewest: pairs up to and with the n-th survivor of every query. Nothing that takes the "
         "first n survivors in order can do with fewer.",
         "seconds: choosing, the model loaded before; all first leaves out the filtering itself.",

@@ -131,8 +131,8 @@ def problems(result: Mapping[str, Any]) -> list[str]:
     wrong += [
         f"machine.{name} does not belong" for name in result["machine"] if name not in MACHINE
     ]
-    if not result["runs"] or not result["targets"]:
-        wrong.append("there are no runs or no targets")
+    if not result["runs"] or not (result["targets"] or result["checks"]):
+        wrong.append("there are no runs, or neither targets nor checks")
     for run in result["runs"]:
         if not isinstance(run.get("side"), str) or not isinstance(run.get("repeat"), int):
             wrong.append(f"a run without side or repeat: {run}")

@@ -2,10 +2,26 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from hf_hardneg.batch_samplers import ConflictFreeBatchSampler, TopicAwareBatchSampler
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.encoders import CallableEncoder
 from hf_hardneg.errors import HardNegError
-from hf_hardneg.filters import CrossEncoderDenoiser, MarginFilter, RankFilter, ScoreFilter
+from hf_hardneg.filters import (
+    AnswerFilter,
+    ConsistencyFilter,
+    CrossEncoderDenoiser,
+    DiverseNegatives,
+    HeldOutFilter,
+    HeldOutQueries,
+    MarginFilter,
+    NearDuplicateVeto,
+    NoisyPairDetector,
+    PassageSieve,
+    RankFilter,
+    ReuseCap,
+    ScoreFilter,
+    SemiHardFilter,
+)
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.report import Report
 from hf_hardneg.retrievers import (
@@ -23,32 +39,65 @@ from hf_hardneg.retrievers import (
     SparseRetriever,
     WeaviateRetriever,
 )
-from hf_hardneg.samplers import RandomSampler, TopSampler
+from hf_hardneg.samplers import (
+    AmbiguousZoneSampler,
+    CLDRDSampler,
+    CurriculumSampler,
+    DistanceWeightedSampler,
+    ImportanceSampler,
+    MarginBinSampler,
+    RandomSampler,
+    RankDistributionSampler,
+    StratifiedSampler,
+    TopSampler,
+    TriangularSampler,
+)
 
 __all__ = [
+    "AmbiguousZoneSampler",
+    "AnswerFilter",
     "BM25Retriever",
+    "CLDRDSampler",
     "CallableEncoder",
+    "ConflictFreeBatchSampler",
+    "ConsistencyFilter",
     "Corpus",
     "CrossEncoderDenoiser",
+    "CurriculumSampler",
     "DenseRetriever",
+    "DistanceWeightedSampler",
+    "DiverseNegatives",
     "ElasticsearchRetriever",
     "FaissRetriever",
     "HardNegError",
+    "HeldOutFilter",
+    "HeldOutQueries",
     "HybridRetriever",
+    "ImportanceSampler",
     "LuceneRetriever",
+    "MarginBinSampler",
     "MarginFilter",
     "MilvusRetriever",
     "MultiVectorRetriever",
+    "NearDuplicateVeto",
+    "NoisyPairDetector",
     "OfflineMiner",
+    "PassageSieve",
     "QdrantRetriever",
     "RandomRetriever",
     "RandomSampler",
+    "RankDistributionSampler",
     "RankFilter",
     "Report",
+    "ReuseCap",
     "RunRetriever",
     "ScoreFilter",
+    "SemiHardFilter",
     "SparseRetriever",
+    "StratifiedSampler",
     "TopSampler",
+    "TopicAwareBatchSampler",
+    "TriangularSampler",
     "WeaviateRetriever",
 ]
 

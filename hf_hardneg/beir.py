@@ -11,7 +11,14 @@ from pathlib import Path
 from hf_hardneg.errors import FormatError, QueryError, did_you_mean, listing
 from hf_hardneg.readers import open_text, read_records
 
-__all__ = ["default_split", "judged_queries", "queries_file", "read_qrels", "split_names"]
+__all__ = [
+    "default_split",
+    "judged_queries",
+    "queries_file",
+    "read_qrels",
+    "read_queries",
+    "split_names",
+]
 
 TREC_FIELDS = 4
 BEIR_FIELDS = 3
@@ -124,8 +131,12 @@ def default_split(folder: Path, split: str | None = None) -> Path:
     return folder / "qrels" / f"{split}.tsv"
 
 
-def _query_texts(path: Path) -> dict[str, str]:
-    """Read ``{"_id", "text"}`` records; an id that stands twice is refused."""
+def read_queries(path: Path) -> dict[str, str]:
+    """Return the texts of a file of ``{"_id", "text"}`` records by their ids.
+
+    Raises:
+        FormatError: a field is missing, an id stands twice, or the file is damaged.
+    """
     texts: dict[str, str] = {}
     for number, record in enumerate(read_records(path), start=1):
         identity = record.get("_id", record.get("query_id", record.get("id")))
@@ -155,7 +166,7 @@ def judged_queries(queries: Path, qrels: Path) -> tuple[dict[str, list[object]],
     Raises:
         QueryError: a judged query is not in the queries file, or no query has a positive.
     """
-    texts = _query_texts(queries)
+    texts = read_queries(queries)
     positives: dict[str, list[str]] = {}
     missing: dict[str, None] = {}
     not_relevant = 0

@@ -6,13 +6,22 @@ where data comes in and goes out. A higher score is always a closer document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NO_ROW", "Candidates", "Queries", "order_by_score"]
+__all__ = [
+    "AGAINST",
+    "NO_ROW",
+    "Candidates",
+    "Queries",
+    "among",
+    "known_positive",
+    "order_by_score",
+    "places_by_score",
+]
 
 NO_ROW = -1
 
@@ -36,6 +45,8 @@ class Queries:
             those of other rows included.
         known_rows: corpus rows of all known positives, -1 where not in the corpus.
         known_keys: keys of the normalised texts of all known positives.
+        further: the texts of further columns, by the column's name: one list of texts a query.
+            There are those that a stage of the strategy reads, and no others.
     """
 
     texts: Sequence[str]
@@ -47,6 +58,7 @@ class Queries:
     known_offsets: NDArray[np.int64]
     known_rows: NDArray[np.int64]
     known_keys: NDArray[np.uint64]
+    further: Mapping[str, Sequence[list[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -110,20 +122,79 @@ class Candidates:
             else np.where(mask[:, :, None], self.source_ranks, np.int32(0)),
         )
 
-    def lowest_positive_scores(self, queries: Queries) -> NDArray[np.float32]:
-        """Return the lowest score among each query's own positives, shape (batch,).
+    def positive_score(self, queries: Queries, against: str = "min") -> NDArray[np.float64]:
+        """Return the score that stands for each query's own positives, shape (batch,).
 
-        The lowest is the strictest choice for a margin: nothing that comes near any positive
-        passes. ``nan`` where one of them has no score, because a run that does not list it ranked
-        it below everything else; and where a query has no positive.
+        ``nan`` where one of them has no score, because a run that does not list it ranked it
+        below everything else; and where a query has no positive.
+
+        Args:
+            queries: the batch.
+            against: ``min`` is the strictest choice for a margin: nothing that comes near any
+                positive passes. ``max``, ``mean``; ``own`` where each row has one positive.
         """
-        lowest = np.full(len(queries), np.inf, dtype=np.float32)
         owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
-        scored = ~np.isnan(self.positive_scores)
-        np.minimum.at(lowest, owner[scored], self.positive_scores[scored])
-        lowest[owner[~scored]] = np.nan
-        lowest[queries.positives_per_query == 0] = np.nan
-        return lowest
+        scores = self.positive_scores.astype(np.float64)
+        scored = ~np.isnan(scores)
+        if against == "mean":
+            sums = np.bincount(owner[scored], scores[scored], minlength=len(queries))
+            chosen = sums / np.maximum(queries.positives_per_query, 1)
+        else:
+            start, pick = (-np.inf, np.maximum) if against == "max" else (np.inf, np.minimum)
+            chosen = np.full(len(queries), start)
+            pick.at(chosen, owner[scored], scores[scored])
+        chosen[owner[~scored]] = np.nan
+        chosen[queries.positives_per_query == 0] = np.nan
+        return chosen
+
+
+AGAINST = ("min", "max", "mean", "own")
+"""Which of several positives a margin is measured against."""
+
+
+def among(
+    values: NDArray[np.generic], offsets: NDArray[np.int64], wanted: NDArray[np.generic]
+) -> NDArray[np.bool_]:
+    """Return where ``values`` (batch, k) hold one of their line's ragged ``wanted``.
+
+    One pass for each place in the lists; the passes get short quickly, because few queries have
+    many positives.
+    """
+    found = np.zeros(values.shape, dtype=np.bool_)
+    counts = np.diff(offsets)
+    for place in range(int(counts.max(initial=0))):
+        lines = np.flatnonzero(counts > place)
+        if len(lines) == len(values):  # nothing to pick out, nothing to copy
+            found |= values == wanted[offsets[:-1] + place][:, None]
+        else:
+            found[lines] |= values[lines] == wanted[offsets[lines] + place][:, None]
+    return found
+
+
+def known_positive(queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
+    """Return which candidates are known positives of their query, shape (batch, k).
+
+    By corpus row or by the key of the text: a positive's text under another id is a positive too.
+    """
+    by_row = among(candidates.rows, queries.known_offsets, queries.known_rows)
+    by_text = among(candidates.document_keys, queries.known_offsets, queries.known_keys)
+    return (by_row | by_text) & candidates.filled
+
+
+def places_by_score(candidates: Candidates) -> NDArray[np.int64]:
+    """Return the place of every candidate in its line by falling score, (batch, k).
+
+    The first place is 0. Ties go by rank, candidates without a score stand after all that have
+    one, empty slots after those.
+    """
+    scores = candidates.scores
+    falling = np.where(np.isnan(scores), np.float32(np.inf), -scores)
+    falling = np.where(candidates.filled, falling, np.float32(np.nan))  # sorts after inf
+    # Slots stand in rank order, so a stable sort breaks ties by rank.
+    order = np.argsort(falling, axis=1, kind="stable")
+    places = np.empty(order.shape, dtype=np.int64)
+    np.put_along_axis(places, order, np.arange(order.shape[1])[None], axis=1)
+    return places
 
 
 def order_by_score(

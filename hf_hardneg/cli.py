@@ -159,6 +159,27 @@ def root(
     """Hard negative mining for dense retrieval."""
 
 
+@app.command()
+def strategies(
+    name: Annotated[
+        str | None, typer.Argument(help="A preset or stage, to be told all about it.")
+    ] = None,
+    display: DisplayOption = Display.human,
+) -> None:
+    """List presets and stages: what they do, their parameters, needs and sources."""
+    from hf_hardneg.catalogue import catalogue, details, entries_of, tables
+
+    with _clear_errors(display, NOT_RESUMABLE):
+        entries = catalogue() if name is None else entries_of(name)
+        if display is Display.json:
+            rows = [entry.to_dict() for entry in entries]
+            sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        elif name is None:
+            _console().print(tables(entries))
+        else:
+            sys.stdout.write(details(name) + "\n")
+
+
 @app.command(epilog=EXAMPLES)
 def mine(
     queries: QueriesOption,
@@ -168,7 +189,7 @@ def mine(
     split: SplitOption = None,
     strategy: StrategyOption = "bm25",
     settings: SettingsOption = None,
-    num_negatives: NumNegativesOption = 5,
+    num_negatives: NumNegativesOption = None,
     output_format: OutputFormatOption = "columns",
     file_format: FileFormatOption = FileFormat.arrow,
     underfilled: UnderfilledOption = None,
@@ -239,7 +260,7 @@ def estimate(
     split: SplitOption = None,
     strategy: StrategyOption = "bm25",
     settings: SettingsOption = None,
-    num_negatives: NumNegativesOption = 5,
+    num_negatives: NumNegativesOption = None,
     query_column: QueryColumnOption = None,
     positive_column: PositiveColumnOption = None,
     positive_ids_column: PositiveIdsColumnOption = None,

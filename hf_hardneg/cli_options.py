@@ -73,7 +73,10 @@ SettingsOption = Annotated[
         help="Parameter of the strategy's stages, such as threshold=0.2; may be repeated.",
     ),
 ]
-NumNegativesOption = Annotated[int, typer.Option(metavar="N", help="Negatives for each query.")]
+NumNegativesOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Negatives for each query.  [default: the preset's, or 5]"),
+]
 OutputFormatOption = Annotated[
     str,
     typer.Option(

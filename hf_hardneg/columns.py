@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from hf_hardneg.arrow import flat_list
 from hf_hardneg.errors import ColumnError, QueryError, did_you_mean, listing
 
-__all__ = ["QueryColumns", "Ragged", "RawBatch", "find_columns", "read_batch"]
+__all__ = [
+    "QueryColumns", "Ragged", "RawBatch", "find_columns", "read_batch", "read_further",
+    "refuse_missing",
+]  # fmt: skip
 
 QUERY_NAMES = ("query", "anchor", "question", "query_text", "sentence1", "claim")
 POSITIVE_NAMES = ("positive", "positives", "pos", "answer", "passage", "context", "document",
@@ -297,3 +300,58 @@ def _same_lengths(
             f"{right[row]} ids in {columns.positive_ids!r}; expected one id a text. Use one of "
             "the two columns only."
         )
+
+
+def refuse_missing(names: Sequence[str], further: Mapping[str, str]) -> None:
+    """Refuse data without a further column that a stage reads.
+
+    Args:
+        names: the columns that are there.
+        further: name of the stage by the column that it reads.
+
+    Raises:
+        ColumnError: names the stage, what there is, and the nearest match.
+    """
+    for name, stage in further.items():
+        if name not in names:
+            raise ColumnError(
+                f"the stage {stage!r} reads the column {name!r}, which the data does not have."
+                f"{did_you_mean(name, names)} Its columns are: {listing(names)}. A field of a "
+                "struct becomes a column of its own by dataset.flatten()."
+            )
+
+
+def read_further(
+    batch: pa.Table | Mapping[str, Any], name: str, first_row: int | None = None
+) -> Sequence[list[str]]:
+    """Read a further column of texts, or of lists of texts, as one list a row.
+
+    Nothing (``None``, an empty list) is an empty list.
+
+    Args:
+        batch: an Arrow table, or a dict of lists.
+        name: the column.
+        first_row: number of the first row in the whole data, for error messages.
+
+    Raises:
+        QueryError: a value that is empty or not text.
+    """
+    values = _values(batch, name)
+    return [_further_list(value, name, row, first_row) for row, value in enumerate(values)]
+
+
+def _further_list(value: object, name: str, row: int, first_row: int | None) -> list[str]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if value is None:
+        return []
+    items = value if isinstance(value, list | tuple) else [value]
+    for item in items:
+        if not isinstance(item, str) or not item.strip():
+            raise QueryError(
+                f"{_where(name, row, first_row)}: a value is {item!r} ({type(item).__name__}); "
+                "expected a text that is not empty, or a list of such texts, which may be empty. "
+                "Drop such values first; a field of a struct becomes a column of its own by "
+                "dataset.flatten()."
+            )
+    return list(items)

@@ -7,12 +7,14 @@ all of it, so that every process ends up with the result a single one would have
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 __all__ = ["World", "world"]
 
+T = TypeVar("T")
 PATIENCE = timedelta(days=7)
 """Some wait while one builds an index, for hours; torch gives up after ten or thirty minutes."""
 
@@ -42,6 +44,23 @@ class World:
         """Wait for all processes to come to this point."""
         if self.size > 1:
             _state().wait_for_everyone()
+
+    def from_main(self, compute: Callable[[], T]) -> T:
+        """Return what the main process computes, in every process; an error is raised in all."""
+        if self.size <= 1:
+            return compute()
+        from accelerate.utils import broadcast_object_list
+
+        told: list[Any] = [None, None]
+        if self.main:
+            try:
+                told[0] = compute()
+            except Exception as error:  # the others would wait for ever
+                told[1] = error
+        broadcast_object_list(told)
+        if told[1] is not None:
+            raise told[1]
+        return cast(T, told[0])
 
 
 def _state() -> Any:  # noqa: ANN401

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "EMPTY_TEXT_KEY",
+    "KeySet",
+    "among",
     "exact_key",
     "exact_keys",
     "gumbel_noise",
@@ -65,6 +67,65 @@ def text_keys(texts: Iterable[str]) -> Keys:
     for text in distinct:
         distinct[text] = text_key(text)
     return np.fromiter(map(distinct.__getitem__, texts), dtype=np.uint64, count=len(texts))
+
+
+def among(known: NDArray[np.generic], values: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return which values are among the known ones, in the shape of the values.
+
+    Args:
+        known: sorted, shape (known,).
+        values: of the same type, of any shape.
+    """
+    if not len(known):
+        return np.zeros(values.shape, dtype=np.bool_)
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: NDArray[np.bool_] = known[place] == values
+    return found
+
+
+class KeySet:
+    """A set of keys that is asked about millions of others at a time.
+
+    Keys are hashes, spread evenly: their first bits say where to look, which takes a tenth of the
+    time of a binary search. Keys that are not spread are found too, only slower.
+
+    Args:
+        keys: shape (keys,), in any order.
+
+    Attributes:
+        keys: sorted, each once.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        """Sort the keys."""
+        in_order = np.sort(keys, axis=None)  # a third of the time of numpy.unique
+        self.keys = in_order[
+            np.concatenate([[True], in_order[1:] != in_order[:-1]])[: len(in_order)]
+        ]
+        bits = min(len(self.keys).bit_length() + 1, 27)
+        self._shift = np.uint64(64 - bits)
+        counts = np.bincount((self.keys >> self._shift).astype(np.int64), minlength=2**bits)
+        self._starts = np.zeros(2**bits + 1, np.int32 if len(self.keys) < 2**31 else np.int64)
+        np.cumsum(counts, out=self._starts[1:])
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self.keys)
+
+    def holds(self, keys: Keys) -> NDArray[np.bool_]:
+        """Return which of the keys are in the set, in their shape."""
+        asked = keys.ravel()
+        bucket = (asked >> self._shift).astype(np.int64)
+        starts, ends = self._starts[bucket], self._starts[bucket + 1]
+        found = np.zeros(len(asked), dtype=np.bool_)
+        left = np.flatnonzero(starts < ends)
+        place = starts[left].astype(np.int64)
+        while len(left):
+            same = self.keys[place] == asked[left]
+            found[left[same]] = True
+            on = ~same & (place + 1 < ends[left])
+            left, place = left[on], place[on] + 1
+        return found.reshape(keys.shape)
 
 
 def _splitmix64(values: Keys) -> Keys:

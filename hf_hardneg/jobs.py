@@ -47,7 +47,7 @@ class MineJob:
     qrels: str | None = None
     split: str | None = None
     strategy: str = "bm25"
-    num_negatives: int = 5
+    num_negatives: int | None = None
     output_format: str = "columns"
     file_format: str = "arrow"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -220,7 +220,7 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
         output,
         job.trainer_format or job.file_format,
         corpus=miner.corpus,
-        num_negatives=job.num_negatives,
+        num_negatives=miner.num_negatives,
         overwrite=job.overwrite,
         columns=job.columns,
         sidecars=lambda written: report_sidecars(final_report(written).to_json(), recipe),

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.encoders import AbsentEncoder
 from hf_hardneg.errors import CorpusError, ParameterError, did_you_mean, listing
-from hf_hardneg.strategy import RETRIEVERS
+from hf_hardneg.registry import registered
 
 __all__ = ["SCHEMES", "Location", "is_location", "location_of"]
 
@@ -86,7 +86,7 @@ class Location:
         options = dict(self.options)
         if DOCUMENTS in options:
             return Corpus.of(options[DOCUMENTS], cache_dir)
-        kind = RETRIEVERS[self.retriever]
+        kind = registered().retrievers[self.retriever]
         if not kind.brings_corpus:
             raise CorpusError(
                 f"the address {self.url!r} names an index, which holds no texts. Say where they "
@@ -125,7 +125,7 @@ def location_of(url: str) -> Location:
         )
     parts = parts._replace(scheme=name)
     options = _READERS[name](parts, url.startswith(f"{name}{SECURE}:"), url)
-    known = RETRIEVERS[name].defaults()
+    known = registered().retrievers[name].defaults()
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key != DOCUMENTS and (key not in known or key in options):
             allowed = [one for one in [*known, DOCUMENTS] if one not in options]

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any, TypeVar, cast, overload
@@ -28,23 +29,37 @@ from hf_hardneg.errors import (
     StrategyError,
     did_you_mean,
 )
-from hf_hardneg.filters import Filter, Veto
 from hf_hardneg.formats.output import output_format as check_format
 from hf_hardneg.locations import is_location, location_of
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import description_of
 from hf_hardneg.positives import KnownPositives
-from hf_hardneg.queries import column_names, positives_as_corpus, scan_positives
+from hf_hardneg.queries import (
+    check_further,
+    column_names,
+    positives_as_corpus,
+    scan_positives,
+)
 from hf_hardneg.report import Report, report_of
 from hf_hardneg.retrievers import Retriever
 from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
 from hf_hardneg.samplers import Sampler
+from hf_hardneg.stage import Stage
 from hf_hardneg.stages import OWN_COLUMNS, SCORES, TRACE, UNDERFILLED, Reader
-from hf_hardneg.strategy import Strategy, assemble, brings_corpus, build, check, searches_alone
+from hf_hardneg.strategy import (
+    Strategy,
+    assemble,
+    brings_corpus,
+    build,
+    check,
+    preset_of,
+    searches_alone,
+)
 from hf_hardneg.tally import totals_of
 
 __all__ = ["OfflineMiner"]
 
+NUM_NEGATIVES = 5
 VERSION = 1
 """Raised when the same recipe gives other results, so that kept results are made anew."""
 VERSIONED = ("hf-hardneg", "bm25s", "datasets", "sentence-transformers", "torch")
@@ -78,16 +93,18 @@ class OfflineMiner:
             or a database that holds them, see :mod:`hf_hardneg.locations`. Without one the
             positives are the corpus; that needs :meth:`mine` or :meth:`retrieve`, which see all
             rows, or ``positives``.
-        num_negatives: negatives for each row, at least 1.
+        num_negatives: negatives for each row, at least 1. Default: what the preset's source takes,
+            where ``strategy`` is a preset that has one, else 5.
         seed: of all sampling, not negative. The same seed gives the same bytes.
-        filters: filters and vetoes, when ``strategy`` is a retriever.
+        filters: filters, row filters, vetoes and diversity, when ``strategy`` is a retriever.
         sampler: the order of choice, when ``strategy`` is a retriever; default ``top``.
         positives: a data set or several whose positives are never negatives of their queries:
             the whole data set, before it is mapped in batches, or further judgements.
         underfilled: what happens to a row with fewer survivors than asked: ``keep`` it short,
             ``drop`` it, raise an ``error``, or ``fill`` it with random documents, which the
             column ``hard_negative_filled`` marks. Default: ``keep``, except for ``n-tuple``,
-            which has no room for short rows, ``drop``. Always counted in the report.
+            which has no room for short rows, ``drop``, and for presets whose source drops them.
+            Always counted in the report.
         query_column, positive_column, positive_ids_column, query_id_column: names of the columns;
             found by their usual names when not given. A row's positives are a text or an id, or a
             list of them.
@@ -107,9 +124,9 @@ class OfflineMiner:
         strategy: str | Retriever,
         *,
         corpus: Any = None,  # noqa: ANN401
-        num_negatives: int = 5,
+        num_negatives: int | None = None,
         seed: int = 0,
-        filters: Sequence[Filter | Veto] = (),
+        filters: Sequence[Stage] = (),
         sampler: Sampler | None = None,
         positives: Any = None,  # noqa: ANN401
         underfilled: str | None = None,
@@ -121,13 +138,16 @@ class OfflineMiner:
         **options: Any,  # noqa: ANN401
     ) -> None:
         """Check everything that can be checked without reading the queries."""
+        preset = preset_of(strategy) if isinstance(strategy, str) else None
+        if num_negatives is None:
+            num_negatives = (preset and preset.num_negatives) or NUM_NEGATIVES
         self.num_negatives = whole_number("miner", "num_negatives", num_negatives, 1)
         self.seed = whole_number("miner", "seed", seed, 0)
         if seed >= SEEDS:
             raise ParameterError(f"miner: seed={seed}; expected a whole number below 2**63.")
         if underfilled is not None:
             one_of("miner", "underfilled", underfilled, UNDERFILLED)
-        self.underfilled = underfilled
+        self.underfilled = underfilled or (preset.underfilled if preset else None)
         self.cache_dir = cache_dir
         self._columns = QueryColumns(
             query_column, positive_column, positive_ids_column, query_id_column
@@ -149,7 +169,7 @@ class OfflineMiner:
         self,
         retriever: Retriever,
         corpus: Any,  # noqa: ANN401
-        filters: Sequence[Filter | Veto],
+        filters: Sequence[Stage],
         sampler: Sampler | None,
         options: Mapping[str, Any],
     ) -> None:
@@ -171,7 +191,7 @@ class OfflineMiner:
         self,
         text: str,
         corpus: Any,  # noqa: ANN401
-        filters: Sequence[Filter | Veto],
+        filters: Sequence[Stage],
         sampler: Sampler | None,
     ) -> None:
         if filters or sampler is not None:
@@ -283,6 +303,7 @@ class OfflineMiner:
         plan = bound._plan(output_format, keep_columns)
         for part in _parts(dataset):
             plan.check_columns(column_names(part))
+            check_further(part, plan.reader.further)
         if isinstance(dataset, DatasetDict):
             splits = {
                 name: bound._run(num_proc, resume).mine(plan, part)
@@ -371,6 +392,7 @@ class OfflineMiner:
         check_pool(pool, bound.corpus)  # without a corpus it is known only now
         plan = bound._plan(output_format, keep_columns)
         plan.check_columns(pool.column_names)
+        check_further(pool, plan.reader.further)
         return bound._run(num_proc, resume).select(plan, pool)
 
     def report(self, mined: Dataset) -> Report:
@@ -389,14 +411,16 @@ class OfflineMiner:
         ):
             return Report.from_dict(note["report"])
         # Mapped in batches, or changed since it was mined: its columns say what it is now.
-        dropping = ("the rows that underfilled='drop' left out cannot be counted here",)
+        plan = self._plan() if self._strategy is not None else None
+        lost = self.underfilled == "drop" or (plan is not None and plan.leaves_out)
+        dropping = ("the rows that were left out of batches cannot be counted here",)
         return report_of(
             mined,
             strategy=self.strategy,
             num_negatives=self.num_negatives,
             seed=self.seed,
             corpus=None if self.corpus is None else corpus_note(self.corpus),
-            notes=dropping if self.underfilled == "drop" else (),
+            notes=(*(dropping if lost else ()), *(plan.strategy.notes() if plan else ())),
         )
 
     # -- one batch ---------------------------------------------------------------------------
@@ -422,7 +446,9 @@ class OfflineMiner:
                 "table: dataset.with_format(None).map(miner, batched=True)."
             )
         # Where rows are left out, the other columns have to go with them.
-        plan = self._plan(keep_columns=isinstance(batch, pa.Table) or self.underfilled == "drop")
+        plan = self._plan(keep_columns=True)
+        if not (isinstance(batch, pa.Table) or plan.leaves_out):
+            plan = replace(plan, keep=None)
         self._warn_of_rows()
         if isinstance(batch, pa.Table):
             return plan.table(batch)
@@ -474,15 +500,16 @@ class OfflineMiner:
         bound._extra, bound._seconds = list(self._extra), {}
         bound._complete(_parts(dataset))
         bound._seconds["read positives"] = time.perf_counter() - started
-        for veto in bound._need_strategy().vetoes:
-            veto.prepare()
+        for stage in bound._need_strategy().stages:
+            stage.prepare()
         return bound
 
     def _plan(
         self, form: str = "columns", keep_columns: bool | Sequence[str] | None = None
     ) -> Plan:
         strategy = self._need_strategy()
-        reader = Reader(self._columns, strategy.retriever.corpus, self._known)
+        further = {name: stage.name for stage in strategy.stages for name in stage.columns}
+        reader = Reader(self._columns, strategy.retriever.corpus, self._known, further)
         return Plan(
             reader, strategy, self.num_negatives, self.seed, self.underfilled, form, keep_columns
         )

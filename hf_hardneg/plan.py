@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features, List, Value
-from numpy.typing import NDArray
 
-from hf_hardneg.columns import QueryColumns, find_columns, read_batch
+from hf_hardneg.columns import find_columns, read_batch, read_further, refuse_missing
 from hf_hardneg.errors import ParameterError, QueryError, StrategyError, did_you_mean, listing
 from hf_hardneg.formats.output import OutputFormat, output_format
 from hf_hardneg.mapping import Step
@@ -19,8 +17,10 @@ from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS
 from hf_hardneg.selection import Rules
 from hf_hardneg.stages import (
     FILLED,
+    FLAGS,
     OWN_COLUMNS,
     POSITIVE_SCORES,
+    STRATA,
     TRACE,
     TRACE_FEATURE,
     DecideStage,
@@ -28,7 +28,10 @@ from hf_hardneg.stages import (
     Reader,
     RetrieveStage,
     WriteStage,
+    by_positive,
     decision_features,
+    one_positive_a_row,
+    one_positive_features,
     promotes,
 )
 from hf_hardneg.strategy import Strategy
@@ -81,7 +84,7 @@ class Plan:
         Columns that stand beside are taken as they are: they may hold what Arrow cannot.
         """
         kept = self._kept(list(batch))
-        mined = replace(self, keep=[LINE]).table(_numbered(batch, self.reader.columns))
+        mined = replace(self, keep=[LINE]).table(_numbered(batch, self.reader))
         lines = mined[LINE].to_pylist()
         beside = {name: [batch[name][line] for line in lines] for name in kept}
         own = {name: TypedList(mined[name]) for name in mined.column_names if name != LINE}
@@ -98,6 +101,17 @@ class Plan:
         return self.underfilled or ("drop" if self.output.needs_full_rows else "keep")
 
     @property
+    def dropping(self) -> tuple[str, ...]:
+        """Names of the row filters whose flagged rows are left out."""
+        rules = self.strategy.row_filters
+        return tuple(rule.name for rule in rules if rule.action == "drop")
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether rows of the input may be missing in the output."""
+        return self.policy == "drop" or bool(self.dropping)
+
+    @property
     def needed(self) -> int:
         """How many negatives a row must have to be in the output."""
         if self.policy == "drop" or self.output.needs_full_rows:
@@ -108,25 +122,29 @@ class Plan:
     def rules(self) -> Rules:
         """How candidates become negatives."""
         parts = self.strategy
-        return Rules(parts.filters, parts.vetoes, parts.sampler, self.n, self.seed)
+        return Rules(
+            parts.filters,
+            parts.vetoes,
+            parts.sampler,
+            self.n,
+            self.seed,
+            parts.row_filters,
+            parts.diversity,
+        )
 
     @property
     def needs_fit(self) -> bool:
-        """Whether a filter has to see the positives' scores of the whole pool first."""
-        return any(stage.needs_fit for stage in self.strategy.filters)
-
-    def fitted(self, positive_scores: NDArray[np.float32]) -> Plan:
-        """Return the plan with every filter fitted to the scores of all positives."""
-        filters = tuple(stage.fitted(positive_scores) for stage in self.strategy.filters)
-        return replace(self, strategy=replace(self.strategy, filters=filters))
+        """Whether a stage has to see the candidates of all rows first."""
+        return self.strategy.needs_fit
 
     def refuse_unfitted(self) -> None:
         """Raise if single batches are not enough for this strategy."""
-        if self.needs_fit:
+        unfit = [stage.name for stage in self.strategy.stages if stage.needs_fit]
+        if unfit:
             raise StrategyError(
-                "a percentile margin has to see all positives' scores before the first row, and a "
-                "batch or a stream does not have them. Use miner.mine(dataset) with a Dataset, or "
-                "give max_score."
+                f"{listing(unfit)} has to see the candidates of all rows before the first one is "
+                "decided, and a batch or a stream does not have them. Use miner.mine(dataset) "
+                "with a Dataset."
             )
 
     def table(self, table: pa.Table) -> pa.Table:
@@ -134,15 +152,20 @@ class Plan:
         self.refuse_unfitted()
         retriever = self.strategy.retriever
         pool = RetrieveStage(self.reader, retriever)(table)
+        if by_positive(self.rules) and len(one_positive_a_row(pool, self.reader.columns)) > len(
+            pool
+        ):
+            raise StrategyError(
+                "against='own' makes a row of each positive, and this batch has rows with several. "
+                "Use miner.mine(dataset) with a Dataset, which knows the positives of all rows."
+            )
         decided = DecideStage(self.reader, self.rules, self.policy, retriever.source_names)(pool)
         return self._write_stage(decided.column_names)(decided)
 
     def query_batches(self, rows: Dataset) -> QueryBatches:
         """Return all queries with their positives, as the retriever sees them batch by batch."""
         retriever = self.strategy.retriever
-        return QueryBatches(
-            replace(self.reader, known=None), rows, retriever.batch_rows, retriever.reads_keys
-        )
+        return QueryBatches(self.reader.bare, rows, retriever.batch_rows, retriever.reads_keys)
 
     def retrieve_step(self, features: Features, *, wanted: bool) -> Step:
         """Return the step that adds the pool columns."""
@@ -163,7 +186,8 @@ class Plan:
             features: of the input or of its pool.
             sources: names of the pool's retrievers.
         """
-        decided = Features({**_without_own(features), **decision_features(self.rules, self.policy)})
+        kept = _without_own(self._by_row(features))
+        decided = Features({**kept, **decision_features(self.rules, self.policy)})
         decide = DecideStage(self.reader, self.rules, self.policy, sources)
         batch = VETO_BATCH if self.strategy.vetoes else DECIDE_BATCH
         write = self._write_stage(list(decided))
@@ -171,6 +195,12 @@ class Plan:
             Step(decide, decided, "Selecting", batch),
             Step(write, self.output_features(features), "Writing", WRITE_BATCH),
         ]
+
+    def _by_row(self, features: Features) -> Features:
+        """Return the input's columns as they are when each row has one positive, if that is so."""
+        if not by_positive(self.rules):
+            return features
+        return one_positive_features(features, self.reader.columns)
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Refuse a column to keep that is not there, before any work is done.
@@ -203,8 +233,9 @@ class Plan:
         if not self.output.keeps_columns:
             return Features({})
         features = {POSITIVE_SCORES: List(Value("float32")), TRACE: TRACE_FEATURE}
-        if FILLED in names:
-            features[FILLED] = List(Value("bool"))
+        marks = {FILLED: List(Value("bool")), STRATA: List(Value("string")),
+                 FLAGS: List(Value("string"))}  # fmt: skip
+        features.update({name: kind for name, kind in marks.items() if name in names})
         if promotes(self.rules):
             features["promoted_ids"] = List(Value("string"))
         return Features(features)
@@ -214,11 +245,18 @@ class Plan:
         beside = [*kept, *(name for name in provenance if name in names)]
         order = [*kept, *self.output.features(self.n), *provenance]
         return WriteStage(
-            self.reader, self.output, self.n, self.policy, tuple(beside), tuple(order)
+            self.reader,
+            self.output,
+            self.n,
+            self.policy,
+            self.dropping,
+            tuple(beside),
+            tuple(order),
         )
 
     def output_features(self, features: Features) -> Features:
         """Return the columns of the output, given those of the input."""
+        features = self._by_row(features)
         kept = {name: features[name] for name in self._kept(list(features))}
         decided = list(decision_features(self.rules, self.policy))
         return Features({**kept, **self.output.features(self.n), **self._provenance(decided)})
@@ -241,9 +279,10 @@ class TypedList(list[Any]):
         return pa.array(list(self), type or self._type)
 
 
-def _numbered(batch: Mapping[str, Any], asked: QueryColumns) -> pa.Table:
+def _numbered(batch: Mapping[str, Any], reader: Reader) -> pa.Table:
     """Return what mining needs of a dict of lists as a table, with the number of each line."""
-    columns = find_columns(list(batch), asked)
+    columns = find_columns(list(batch), reader.columns)
+    refuse_missing(list(batch), reader.further)
     names = (columns.query, columns.positive, columns.positive_ids, columns.query_id)
     used = {name: batch[name] for name in names if name is not None}
     if isinstance(used[str(columns.query)], str):
@@ -252,7 +291,11 @@ def _numbered(batch: Mapping[str, Any], asked: QueryColumns) -> pa.Table:
         )
     raw = read_batch({name: _plain(values) for name, values in used.items()}, columns)
     texts, lists = pa.string(), pa.list_(pa.string())
-    arrays = {
+    arrays: dict[str | None, pa.Array] = {
+        **{
+            name: pa.array(list(read_further({name: _plain(batch[name])}, name)), lists)
+            for name in reader.further
+        },
         columns.query: pa.array(raw.queries, texts),
         columns.positive: pa.array(list(raw.positives or []), lists),
         columns.positive_ids: pa.array(list(raw.positive_ids or []), lists),

@@ -125,7 +125,37 @@ def candidates_of(
         document_keys=corpus.document_keys[np.maximum(numbers, 0)],
         positive_scores=positives.to_numpy(zero_copy_only=False).astype(np.float32, copy=False),
         source_names=source_names,
+        source_ranks=_source_ranks(table, offsets, width, len(source_names)),
     )
+
+
+def _source_ranks(
+    table: pa.Table, offsets: NDArray[np.int64], width: int, retrievers: int
+) -> NDArray[np.int32] | None:
+    """Return the rank in the list of each retriever, ``None`` where the pool does not keep it.
+
+    Args:
+        table: the pool.
+        offsets: of its lists of candidates.
+        width: slots of a line.
+        retrievers: how many there are; a pool that was not described may have more.
+    """
+    if "candidate_source_ranks" not in table.column_names:
+        return None
+    own, lists = flat_list(table["candidate_source_ranks"])
+    ends, ranks = flat_list(lists)
+    retrievers = int(ends[1]) if len(ends) > 1 else retrievers
+    if not np.array_equal(own, offsets) or (np.diff(ends) != retrievers).any():
+        raise PoolError(
+            "in the pool, candidate_source_ranks does not hold one list for each of "
+            "candidate_rows, all of the same length. Columns of different minings were mixed: "
+            "retrieve again."
+        )
+    values = ranks.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    slots = padded(offsets, np.arange(len(ends) - 1), width, -1)
+    found = np.zeros((*slots.shape, retrievers), dtype=np.int32)
+    found[slots >= 0] = values.reshape(-1, retrievers)
+    return found
 
 
 def describe(rows: Dataset, note: dict[str, Any]) -> Dataset:

@@ -11,22 +11,31 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, LargeList, List
 from numpy.typing import NDArray
 
 from hf_hardneg.arrow import hash_column
 from hf_hardneg.cache import content_hash, remember, remembered
 from hf_hardneg.candidates import NO_ROW, Queries
-from hf_hardneg.columns import QueryColumns, Ragged, RawBatch, find_columns, read_batch
+from hf_hardneg.columns import (
+    QueryColumns,
+    Ragged,
+    RawBatch,
+    find_columns,
+    read_batch,
+    read_further,
+    refuse_missing,
+)
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import CorpusError, QueryError, listing
 from hf_hardneg.hashing import text_keys
 from hf_hardneg.positives import KnownPositives
 
 __all__ = [
-    "batches_of", "column_names", "positives_as_corpus", "query_texts", "scan_positives",
-    "to_queries",
+    "batches_of", "check_further", "column_names", "positives_as_corpus", "query_texts",
+    "rows_with_several", "scan_positives", "to_queries",
 ]  # fmt: skip
 
 SCAN_BATCH = 10_000
@@ -98,6 +107,7 @@ def to_queries(
     *,
     keys: bool = True,
     find: bool = True,
+    further: Mapping[str, Sequence[list[str]]] | None = None,
 ) -> Queries:
     """Resolve a batch against the corpus.
 
@@ -107,6 +117,7 @@ def to_queries(
         known: the positives of all rows; without it each row knows only its own.
         keys: whether the queries' keys are needed; writing texts does without.
         find: whether positives that are given by text are needed as documents of the corpus.
+        further: texts of further columns that stages read.
 
     Raises:
         QueryError: a positive id that is not in the corpus.
@@ -119,7 +130,7 @@ def to_queries(
     )
     return Queries(
         raw.queries, raw.query_ids, query_keys, positives.offsets, positives.rows, positives.texts,
-        known_offsets, known_rows, known_keys,
+        known_offsets, known_rows, known_keys, further or {},
     )  # fmt: skip
 
 
@@ -140,6 +151,31 @@ def batches_of(rows: Rows, batch_size: int) -> Iterator[pa.Table | Mapping[str, 
         yield from rows.iter(batch_size)
 
 
+def check_further(rows: Rows, further: Mapping[str, str]) -> None:
+    """Refuse data whose further columns cannot be used, before any work; see `read_further`.
+
+    All rows of a Dataset are looked at, where there are such columns. A stream is read when it is
+    mined.
+
+    Args:
+        rows: the data.
+        further: name of the stage by the column that it reads.
+
+    Raises:
+        ColumnError: a column is missing.
+        QueryError: a value that is empty or not text; names the row.
+    """
+    if not further:
+        return
+    refuse_missing(column_names(rows), further)
+    if isinstance(rows, Dataset):
+        first_row = 0
+        for batch in batches_of(rows.select_columns(list(further)), SCAN_BATCH):
+            for name in further:
+                read_further(batch, name, first_row)
+            first_row += len(batch)
+
+
 def query_texts(rows: Dataset, asked: QueryColumns) -> list[str]:
     """Return the distinct queries of a data set."""
     columns = find_columns(column_names(rows), asked)
@@ -147,6 +183,19 @@ def query_texts(rows: Dataset, asked: QueryColumns) -> list[str]:
     for batch in batches_of(rows, SCAN_BATCH):
         texts.update(dict.fromkeys(read_batch(batch, columns).queries))
     return list(texts)
+
+
+def rows_with_several(rows: Dataset, asked: QueryColumns) -> int:
+    """Return how many rows of a data set have more than one positive."""
+    columns = find_columns(column_names(rows), asked)
+    name = str(columns.positive or columns.positive_ids)
+    if not isinstance(rows.features[name], List | LargeList):
+        return 0  # one value a row
+    used = rows.select_columns([name])
+    return sum(
+        int(pc.sum(pc.greater(pc.list_value_length(batch[name]), 1)).as_py() or 0)
+        for batch in batches_of(used, SCAN_BATCH)
+    )
 
 
 def _no_rows() -> QueryError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import StringIO
 from typing import Any
@@ -45,19 +45,25 @@ class Report:
         strategy: the strategy string.
         num_negatives: negatives asked for.
         seed: the seed.
-        rows_in: rows of the input.
+        rows_in: rows of the input; where each positive of a row is decided by itself
+            (``against="own"``), the rows that this makes, and a note says so.
         rows_out: rows of the output.
-        rows_dropped: input rows without any output row, underfilled ones left out.
+        rows_dropped: input rows without any output row: underfilled ones, and those that a row
+            filter drops.
         slots_retrieved: candidates retrieved.
         stages: what each stage took out, in order.
         slots_unused: candidates that were left when enough were chosen.
         slots_chosen: negatives.
-        slots_filled: negatives that are random fill.
+        slots_filled: negatives that are fill: random documents, or ones that no veto was asked
+            about.
         underfilled: number of rows by number of negatives, for rows that have fewer than asked.
         negative_scores, positive_scores: on the retriever's scale.
         seconds: by stage, of the processes that could be timed; no part of the result.
         corpus: size and fingerprint of the corpus, and documents without a text.
         notes: what a reader should know.
+        rows_flagged: rows by the row filter that flagged them.
+        rows_rejected: rows that a row filter left out.
+        strata: negatives by stratum, where the sampler has strata.
     """
 
     strategy: str
@@ -77,6 +83,9 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     corpus: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    rows_flagged: dict[str, int] = field(default_factory=dict)
+    rows_rejected: int = 0
+    strata: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -128,11 +137,18 @@ def _overview(report: Report) -> Table:
     table.add_column(justify="right")
     table.add_row("rows in", f"{report.rows_in:,}")
     table.add_row("rows out", f"{report.rows_out:,}")
-    if report.rows_dropped:
-        table.add_row("input rows left out (underfilled)", f"{report.rows_dropped:,}")
+    for name, rows in report.rows_flagged.items():
+        table.add_row(f"rows flagged by {name}", f"{rows:,} ({_share(rows, report.rows_in)})")
+    if report.rows_rejected:
+        table.add_row("  left out for that", f"{report.rows_rejected:,}")
+    if report.rows_dropped > report.rows_rejected:
+        left_out = report.rows_dropped - report.rows_rejected
+        table.add_row("input rows left out (underfilled)", f"{left_out:,}")
     table.add_row(f"negatives ({report.num_negatives} asked a row)", f"{report.slots_chosen:,}")
     if report.slots_filled:
-        table.add_row("of these random fill", f"{report.slots_filled:,}")
+        table.add_row("of these fill", f"{report.slots_filled:,}")
+    for name, slots in report.strata.items():
+        table.add_row(f"of these {name}", f"{slots:,} ({_share(slots, report.slots_chosen)})")
     short = sum(report.underfilled.values())
     table.add_row("rows with fewer", f"{short:,} ({_share(short, report.rows_in)})")
     for count, rows in sorted(report.underfilled.items()):
@@ -226,6 +242,7 @@ def report_of(
     rows_in: int | None = None,
     rows_out: int | None = None,
     needed: int = 0,
+    dropping: Sequence[str] = (),
     seconds: Mapping[str, float] | None = None,
     corpus: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
@@ -241,6 +258,7 @@ def report_of(
         rows_in: rows of the input; default: the rows of ``mined``.
         rows_out: rows of the output; default: the rows of ``mined``.
         needed: rows with fewer negatives than this are not in the output.
+        dropping: names of the row filters whose flagged rows are not in the output.
         seconds: by stage.
         corpus: what to say of the corpus.
         notes: what a reader should know.
@@ -248,10 +266,10 @@ def report_of(
     Raises:
         ColumnError: the columns are not there.
     """
-    totals = totals_of(mined)
+    totals = totals_of(mined, dropping)
     by_name = dict(zip(totals.names, totals.trace.tolist(), strict=True))
     bins = edges(totals.negatives, totals.positives)
-    short = totals.counts[totals.counts < num_negatives]
+    short = totals.counts[(totals.counts < num_negatives) & ~totals.rejected]
     values, rows = np.unique(short, return_counts=True)
     return Report(
         strategy=strategy,
@@ -259,7 +277,7 @@ def report_of(
         seed=seed,
         rows_in=len(mined) if rows_in is None else rows_in,
         rows_out=len(mined) if rows_out is None else rows_out,
-        rows_dropped=int(np.count_nonzero(totals.counts < needed)),
+        rows_dropped=int(np.count_nonzero((totals.counts < needed) | totals.rejected)),
         slots_retrieved=by_name.get("retrieved", 0),
         stages=_stage_counts(totals.names, totals.trace),
         slots_unused=by_name.get("unused", 0),
@@ -271,4 +289,7 @@ def report_of(
         seconds=dict(seconds or {}),
         corpus=dict(corpus or {}),
         notes=list(notes),
+        rows_flagged=totals.flagged,
+        rows_rejected=int(np.count_nonzero(totals.rejected)),
+        strata=totals.strata,
     )

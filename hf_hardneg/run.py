@@ -12,15 +12,15 @@ from datasets import Dataset, IterableDataset
 
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError
+from hf_hardneg.fitting import fitted
 from hf_hardneg.mapping import Step, finished, map_steps
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import check_pool_columns, describe, description_of
-from hf_hardneg.queries import column_names, query_texts
+from hf_hardneg.queries import column_names, query_texts, rows_with_several
 from hf_hardneg.report import report_of
-from hf_hardneg.samplers import TopSampler
-from hf_hardneg.stages import TRACE, TimedStage
+from hf_hardneg.stages import TRACE, TimedStage, by_positive
 from hf_hardneg.strategy import Strategy
-from hf_hardneg.tally import pool_positive_scores, totals_of
+from hf_hardneg.tally import totals_of
 
 __all__ = ["Run", "check_pool", "corpus_note", "mine_stream"]
 
@@ -50,7 +50,7 @@ class Run:
             "kind": "pool",
             "corpus": retriever.corpus.fingerprint,
             "sources": list(retriever.source_names),
-            "strategy": str(Strategy(retriever, (), (), TopSampler())),
+            "strategy": str(Strategy(retriever)),
             "notes": list(retriever.notes()),
         }
         return describe(pool, note)
@@ -58,7 +58,9 @@ class Run:
     def select(self, plan: Plan, pool: Dataset) -> Dataset:
         """Return the mined set of a pool."""
         if plan.needs_fit:
-            plan = plan.fitted(pool_positive_scores(pool))
+            started = time.perf_counter()
+            plan = fitted(plan, pool, _sources(plan, pool))
+            self.seconds["fit"] = time.perf_counter() - started
         return self._decide(plan, [], pool)
 
     def mine(self, plan: Plan, rows: Dataset) -> Dataset:
@@ -89,8 +91,7 @@ class Run:
     def _decide(self, plan: Plan, before: list[Step], rows: Dataset) -> Dataset:
         """Choose and write; ``before`` are the steps that make the pool, if there is none yet."""
         notes = plan.strategy.retriever.notes() if before else description_of(rows).get("notes", ())
-        sources = description_of(rows).get("sources", plan.strategy.retriever.source_names)
-        steps = [*before, *plan.decide_steps(rows.features, tuple(sources))]
+        steps = [*before, *plan.decide_steps(rows.features, _sources(plan, rows))]
         decided, mined = self._map(rows, steps)
         report = report_of(
             decided,
@@ -99,9 +100,10 @@ class Run:
             seed=plan.seed,
             rows_out=len(mined),
             needed=plan.needed,
+            dropping=plan.dropping,
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             corpus=corpus_note(plan.reader.corpus),
-            notes=tuple(notes),
+            notes=(*notes, *plan.strategy.notes(), *_by_positive_note(plan, rows, len(decided))),
         )
         mark = totals_of(mined).mark if TRACE in mined.features else None
         return describe(mined, {"kind": "mined", "mark": mark, "report": report.to_dict()})
@@ -113,6 +115,22 @@ class Run:
             if isinstance(step.stage, TimedStage):
                 self.seconds.update(step.stage.stopwatch.seconds)
         return results
+
+
+def _by_positive_note(plan: Plan, rows: Dataset, made: int) -> tuple[str, ...]:
+    """Say how many rows became several, one for each of their positives."""
+    if not by_positive(plan.rules):
+        return ()
+    several = rows_with_several(rows, plan.reader.columns)
+    return (
+        f"against='own': {several:,} of {len(rows):,} input rows have several positives; each "
+        f"positive is a row of its own, which makes {made:,} rows. All counts are of these.",
+    )
+
+
+def _sources(plan: Plan, rows: Dataset) -> tuple[str, ...]:
+    """Return the names of the retrievers of a pool, or of what is still to be retrieved."""
+    return tuple(description_of(rows).get("sources", plan.strategy.retriever.source_names))
 
 
 def corpus_note(corpus: Corpus) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.filters.base import Filter, Verdict, Veto
+from hf_hardneg.filters.base import Diversity, Filter, RowFilter, Verdict, Veto
 from hf_hardneg.filters.known_positives import ALWAYS_ON
 from hf_hardneg.hashing import mix
 from hf_hardneg.samplers.base import Sampler
 
-__all__ = ["Rules", "Selection", "select", "trace_names"]
+__all__ = [
+    "Rules", "Selection", "chosen_rows", "sampler_keys", "select", "surviving", "trace_names",
+]  # fmt: skip
 
 Clock = Callable[[str, float], None]
 
@@ -31,6 +33,8 @@ class Rules:
         sampler: gives the order.
         n: negatives for each query.
         seed: of the sampler's noise.
+        row_filters: asked about rows as a whole; those they drop get no negatives.
+        diversity: asked about what the vetoes keep, against what was chosen before.
     """
 
     filters: tuple[Filter, ...]
@@ -38,6 +42,14 @@ class Rules:
     sampler: Sampler
     n: int
     seed: int
+    row_filters: tuple[RowFilter, ...] = ()
+    diversity: tuple[Diversity, ...] = ()
+
+    @property
+    def fill_beyond(self) -> int | None:
+        """Raw rank beyond which short rows are filled without asking the vetoes that say so."""
+        ranks = [veto.fill_beyond for veto in self.vetoes if veto.fill_beyond is not None]
+        return max(ranks, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +61,17 @@ class Selection:
             order of choice; -1 where too few survived.
         promoted: (line, slot) of each candidate that a veto promoted, shape (promoted, 2).
         trace: how many candidates each stage took out, shape (batch, len(trace_names(rules))).
+        filled: which of ``slots`` a veto was not asked about (its ``fill_beyond``), (batch, n).
+        strata: stratum of each of ``slots``, -1 where empty or the sampler has none, (batch, n).
+        flags: which row filter flagged which row, shape (batch, row filters).
     """
 
     slots: NDArray[np.int64]
     promoted: NDArray[np.int64]
     trace: NDArray[np.int32]
+    filled: NDArray[np.bool_]
+    strata: NDArray[np.int8]
+    flags: NDArray[np.bool_]
 
 
 def trace_names(rules: Rules) -> list[str]:
@@ -62,12 +80,18 @@ def trace_names(rules: Rules) -> list[str]:
     ``retrieved`` = all ``drop:`` + all ``promote:`` + ``unused`` + ``chosen`` in every row;
     ``ask:`` counts what a veto was asked about.
     """
-    names = ["retrieved"]
-    names += [f"drop:{name}" for name in _unique([f.name for f in (*ALWAYS_ON, *rules.filters)])]
-    names.append("drop:duplicate-text")
-    for name in _unique([veto.name for veto in rules.vetoes]):
+    before = [*_dropping(rules), *ALWAYS_ON, *rules.filters]
+    unique = _unique([stage.name for stage in (*before, *rules.vetoes, *rules.diversity)])
+    first, last = len(before), len(before) + len(rules.vetoes)
+    names = ["retrieved", *(f"drop:{name}" for name in unique[:first]), "drop:duplicate-text"]
+    for name in unique[first:last]:
         names += [f"ask:{name}", f"drop:{name}", f"promote:{name}"]
-    return [*names, "unused", "chosen"]
+    return [*names, *(f"drop:{name}" for name in unique[last:]), "unused", "chosen"]
+
+
+def _dropping(rules: Rules) -> list[RowFilter]:
+    """Return the row filters that leave rows out; the others only flag them."""
+    return [rule for rule in rules.row_filters if rule.action == "drop"]
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -82,7 +106,6 @@ class _Order:
     """Candidates in the order in which they are taken, and which of them are still to be asked."""
 
     def __init__(self, keys: NDArray[np.float64], alive: NDArray[np.bool_]) -> None:
-        alive = alive & (keys > -np.inf)
         # The living of all lines in one array, line by line. Slots stand in rank order, so a
         # stable sort breaks ties by rank; keys that fall already (the best first, as retrieved)
         # need none.
@@ -95,6 +118,14 @@ class _Order:
             self._places = order[np.arange(self._width) < self.left[:, None]]
         self._first = np.cumsum(self.left) - self.left
         self.taken = np.zeros(len(keys), dtype=np.int64)
+
+    def gone(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return which candidates were taken, shape (batch, k)."""
+        taken = np.zeros(shape, dtype=np.bool_)
+        lines = np.repeat(np.arange(len(self.taken)), self.taken)
+        places = self._first[lines] + _place_in_line(lines, len(self.taken))
+        taken[lines // (len(self.taken) // shape[0]), self._places[places] % self._width] = True
+        return taken
 
     def take(
         self, lines: NDArray[np.int64], wanted: NDArray[np.int64]
@@ -110,20 +141,62 @@ class _Order:
         return owners, self._places[place] % self._width
 
 
+def _by_stratum(
+    keys: NDArray[np.float64], alive: NDArray[np.bool_], strata: NDArray[np.int8], number: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return keys and living with a line for each stratum of each query."""
+    own = alive[:, None, :] & (strata[:, None, :] == np.arange(number)[:, None])
+    return np.repeat(keys, number, axis=0), own.reshape(-1, keys.shape[1])
+
+
+def _spread(
+    need: NDArray[np.int64], short: NDArray[np.int64], left: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return how many candidates to take from each stratum, shape (batch, strata).
+
+    Each gives what it is short of. What those that are used up cannot give, the others do, in
+    their order; what is used up stays so, so nothing is ever taken that is not needed.
+
+    Args:
+        need: how many candidates each query may take, shape (batch,).
+        short: how many each stratum has still to give, (batch, strata).
+        left: how many each stratum has left, (batch, strata).
+    """
+    if left.shape[1] == 1:
+        return np.minimum(need[:, None], left)
+    first = _in_order(np.minimum(np.maximum(short, 0), left), need)
+    return first + _in_order(left - first, need - first.sum(axis=1))
+
+
+def _in_order(offered: NDArray[np.int64], need: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how much of each offer is taken when they are taken in order up to ``need``."""
+    before = np.cumsum(offered, axis=1) - offered
+    taken: NDArray[np.int64] = np.clip(need[:, None] - before, 0, offered)
+    return taken
+
+
 class _Chosen:
     """The negatives chosen so far."""
 
     def __init__(self, batch: int, n: int) -> None:
         self.slots = np.full((batch, n), -1, dtype=np.int64)
+        self.filled = np.zeros((batch, n), dtype=np.bool_)
         self.counts = np.zeros(batch, dtype=np.int64)
 
-    def add(self, lines: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+    def add(self, lines: NDArray[np.int64], slots: NDArray[np.int64], filled: bool) -> None:
         """Append accepted candidates; lines must be sorted."""
-        number = np.bincount(lines, minlength=len(self.counts))
-        before = np.cumsum(number) - number
-        place = np.arange(len(lines)) - before[lines] + self.counts[lines]
+        place = _place_in_line(lines, len(self.counts)) + self.counts[lines]
         self.slots[lines, place] = slots
-        self.counts += number
+        self.filled[lines, place] = filled
+        self.counts += np.bincount(lines, minlength=len(self.counts))
+
+
+def _place_in_line(lines: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
+    """Return 0, 1, 2, ... for the entries of each line; lines must be sorted."""
+    number = np.bincount(lines, minlength=batch)
+    before = np.cumsum(number) - number
+    places: NDArray[np.int64] = np.arange(len(lines)) - before[lines]
+    return places
 
 
 def select(
@@ -149,30 +222,89 @@ def select(
     """
     names = trace_names(rules)
     trace = np.zeros((len(queries), len(names)), dtype=np.int32)
+    trace[:, 0] = np.count_nonzero(candidates.filled, axis=1)
+    alive, flags = _filtered(queries, candidates, rules, trace[:, 1:], clock)
+    left = np.count_nonzero(alive, axis=1)
+    column = 1 + len(_dropping(rules)) + len(ALWAYS_ON) + len(rules.filters)
+    started = time.perf_counter()
+    seen = _seen(candidates, rules, alive)
+    keys = rules.sampler.keys(queries, seen, rules.seed)
+    strata = rules.sampler.strata(queries, seen) if rules.sampler.stratum_names else None
+    alive = alive & (keys > -np.inf)
+    clock(rules.sampler.name, time.perf_counter() - started)
+    engine = _Lazy(queries, candidates, rules, corpus, clock)
+    engine.run(keys, alive, strata, trace[:, column:])
+    # What the sampler never takes, by a weight of -inf, is left over too.
+    trace[:, -2] = left - engine.taken
+    trace[:, -1] = engine.chosen.counts
+    promoted = np.array(engine.promoted, dtype=np.int64).reshape(-1, 2)
+    slots = engine.chosen.slots
+    marks = np.full(slots.shape, -1, dtype=np.int8)
+    if strata is not None:
+        own = np.take_along_axis(strata, np.maximum(slots, 0), axis=1)
+        marks = np.where(slots >= 0, own, np.int8(-1))
+    return Selection(slots, promoted, trace, engine.chosen.filled, marks, flags)
+
+
+def _filtered(
+    queries: Queries,
+    candidates: Candidates,
+    rules: Rules,
+    trace: NDArray[np.int32],
+    clock: Clock = lambda name, seconds: None,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which candidates the cheap stages leave, and which row filter flags which row.
+
+    Counts go to the columns of ``trace``, one for each stage that drops.
+    """
     alive = candidates.filled
-    trace[:, 0] = left = np.count_nonzero(alive, axis=1)
-    column = 1
+    left = np.count_nonzero(alive, axis=1)
+    flags = np.zeros((len(queries), len(rules.row_filters)), dtype=np.bool_)
+    column = 0
+    for place, row_rule in enumerate(rules.row_filters):
+        started = time.perf_counter()
+        flags[:, place] = row_rule.flags(queries, candidates)
+        if row_rule.action == "drop":
+            alive = alive & ~flags[:, place, None]
+            before, left = left, np.count_nonzero(alive, axis=1)
+            trace[:, column] = before - left
+            column += 1
+        clock(row_rule.name, time.perf_counter() - started)
     for rule in (*ALWAYS_ON, *rules.filters):
         started = time.perf_counter()
-        alive = alive & rule.mask(queries, candidates)
+        seen = candidates.keep(alive) if rule.among_survivors else candidates
+        alive = alive & rule.mask(queries, seen)
         before, left = left, np.count_nonzero(alive, axis=1)
         trace[:, column] = before - left
         column += 1
         clock(rule.name, time.perf_counter() - started)
-    started = time.perf_counter()
-    order = _Order(rules.sampler.keys(queries, candidates, rules.seed), alive)
-    clock(rules.sampler.name, time.perf_counter() - started)
-    engine = _Lazy(queries, candidates, rules, corpus, clock, order)
-    engine.run(trace[:, column:])
-    # What the sampler never takes, by a weight of -inf, is left over too.
-    trace[:, -2] = left - order.taken
-    trace[:, -1] = engine.chosen.counts
-    promoted = np.array(engine.promoted, dtype=np.int64).reshape(-1, 2)
-    return Selection(engine.chosen.slots, promoted, trace)
+    return alive, flags
+
+
+def surviving(queries: Queries, candidates: Candidates, rules: Rules) -> NDArray[np.bool_]:
+    """Return which candidates the cheap stages leave, shape (batch, k)."""
+    counts = np.zeros((len(queries), len(trace_names(rules))), dtype=np.int32)
+    return _filtered(queries, candidates, rules, counts)[0]
+
+
+def sampler_keys(
+    queries: Queries, candidates: Candidates, rules: Rules, alive: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the keys by which the sampler takes candidates, shape (batch, k)."""
+    return rules.sampler.keys(queries, _seen(candidates, rules, alive), rules.seed)
+
+
+def _seen(candidates: Candidates, rules: Rules, alive: NDArray[np.bool_]) -> Candidates:
+    """Return what the sampler is given: only the survivors if its weights depend on them."""
+    return candidates.keep(alive) if rules.sampler.among_survivors else candidates
 
 
 class _Lazy:
-    """Asks the vetoes round by round, each round about what is still needed."""
+    """Asks the vetoes round by round, each round about what is still needed.
+
+    Where the sampler has quotas, every line is cut into lines of its own, one a stratum: line
+    ``i`` of ``q`` strata becomes ``i * q ... i * q + q - 1``, each with an order and a quota.
+    """
 
     def __init__(
         self,
@@ -181,31 +313,128 @@ class _Lazy:
         rules: Rules,
         corpus: Corpus,
         clock: Clock,
-        order: _Order,
     ) -> None:
         self._queries, self._candidates, self._rules = queries, candidates, rules
-        self._corpus, self._clock, self._order = corpus, clock, order
+        self._corpus, self._clock = corpus, clock
         self.chosen = _Chosen(len(queries), rules.n)
         self.promoted: list[tuple[int, int]] = []
+        self.taken = np.zeros(len(queries), dtype=np.int64)
         limits = [veto.keep_top_k for veto in rules.vetoes if veto.keep_top_k is not None]
         self._budget = np.full(len(queries), min(limits, default=np.iinfo(np.int64).max))
         self._seen = np.empty(0, dtype=np.uint64)
 
-    def run(self, trace: NDArray[np.int32]) -> None:
-        """Fill :attr:`chosen`; counts go to ``trace``, whose first column is duplicate texts."""
+    def run(
+        self,
+        keys: NDArray[np.float64],
+        alive: NDArray[np.bool_],
+        strata: NDArray[np.int8] | None,
+        trace: NDArray[np.int32],
+    ) -> None:
+        """Fill :attr:`chosen`.
+
+        Args:
+            keys: of the sampler, shape (batch, k).
+            alive: which candidates may be taken, shape (batch, k).
+            strata: their strata, ``None`` where there are none.
+            trace: where counts go; its first column is duplicate texts.
+        """
+        rules, beyond = self._rules, self._rules.fill_beyond
+        quotas = None if strata is None else rules.sampler.quotas(rules.n)
+        if strata is None or quotas is None:
+            order, quotas, strata = _Order(keys, alive), (rules.n,), None
+        else:
+            order = _Order(*_by_stratum(keys, alive, strata, len(quotas)))
+        self._rounds(order, quotas, strata, [True] * len(rules.vetoes), trace)
+        if beyond is None:
+            return
+        # What is left of higher rank, without asking those that say so.
+        asked = [veto.fill_beyond is None for veto in rules.vetoes]
+        left = alive & ~order.gone(alive.shape) & (self._candidates.ranks > beyond)
+        self._budget[:] = np.iinfo(np.int64).max
+        self._rounds(_Order(keys, left), (rules.n,), None, asked, trace)
+
+    def _rounds(
+        self,
+        order: _Order,
+        quotas: tuple[int, ...],
+        strata: NDArray[np.int8] | None,
+        asked: Sequence[bool],
+        trace: NDArray[np.int32],
+    ) -> None:
+        """Take and ask until there are enough, nothing is left, or nothing more may be asked.
+
+        Args:
+            order: of the candidates, a line for each stratum of each query.
+            quotas: how many each stratum shall give.
+            strata: of the candidates, where there is more than one quota.
+            asked: which vetoes are asked; where one is not, what is chosen is marked as fill.
+            trace: where counts go.
+        """
+        width, batch = len(quotas), len(self._queries)
+        given = np.zeros((batch, width), dtype=np.int64)
         while True:
-            wanted = np.minimum(self._rules.n - self.chosen.counts, self._budget)
-            active = np.flatnonzero((wanted > 0) & (self._order.left > 0))
+            need = np.minimum(self._rules.n - self.chosen.counts, self._budget)
+            wanted = _spread(need, np.asarray(quotas) - given, order.left.reshape(batch, width))
+            active = np.flatnonzero(wanted)
             if not len(active):
                 return
-            lines, slots = self._order.take(active, wanted[active])
+            owners, slots = order.take(active, wanted.ravel()[active])
+            lines = owners // width
+            self.taken += np.bincount(lines, minlength=batch)
             fresh = self._fresh(lines, slots)
             np.add.at(trace[:, 0], lines[~fresh], 1)
             lines, slots = lines[fresh], slots[fresh]
-            self._budget -= np.bincount(lines, minlength=len(self._budget))
+            self._budget -= np.bincount(lines, minlength=batch)
             for place, veto in enumerate(self._rules.vetoes):
-                lines, slots = self._ask(veto, lines, slots, trace[:, 1 + 3 * place :])
-            self.chosen.add(lines, slots)
+                if asked[place]:
+                    lines, slots = self._ask(veto, lines, slots, trace[:, 1 + 3 * place :])
+            lines, slots = self._different(lines, slots, trace)
+            self.chosen.add(lines, slots, not all(asked))
+            if strata is not None:
+                np.add.at(given, (lines, strata[lines, slots]), 1)
+
+    def _different(
+        self, lines: NDArray[np.int64], slots: NDArray[np.int64], trace: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the candidates that are not too much like one chosen before; see `Diversity`."""
+        first = 1 + 3 * len(self._rules.vetoes)
+        for place, rule in enumerate(self._rules.diversity):
+            started = time.perf_counter()
+            kept = self._greedy(rule, lines, slots)
+            np.add.at(trace[:, first + place], lines[~kept], 1)
+            lines, slots = lines[kept], slots[kept]
+            self._clock(rule.name, time.perf_counter() - started)
+        return lines, slots
+
+    def _greedy(
+        self, rule: Diversity, lines: NDArray[np.int64], slots: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Go through the candidates of each line in order; each is compared with those kept."""
+        rows, kept = self._candidates.rows, np.ones(len(lines), dtype=np.bool_)
+        places = _place_in_line(lines, len(self._queries))
+        for place in range(int(places.max(initial=-1)) + 1):
+            here = np.flatnonzero(places == place)
+            old_places, old_slots = np.nonzero(self.chosen.slots[lines[here]] >= 0)
+            own, others = (
+                [here[old_places]],
+                [
+                    rows[
+                        lines[here[old_places]],
+                        self.chosen.slots[lines[here[old_places]], old_slots],
+                    ]
+                ],
+            )
+            for back in range(1, place + 1):
+                mates = here - back  # entries of a line stand side by side
+                use = kept[mates]
+                own.append(here[use])
+                others.append(rows[lines[mates[use]], slots[mates[use]]])
+            asked = np.concatenate(own)
+            alike = rule.alike(
+                rows[lines[asked], slots[asked]], np.concatenate(others), self._corpus
+            )
+            kept[asked[alike]] = False
+        return kept
 
     def _fresh(self, lines: NDArray[np.int64], slots: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which candidates have a text that their query has not met yet."""

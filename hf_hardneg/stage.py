@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hf_hardneg.stage_inputs import Rows, VectorSource
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["RETRIEVAL_CONTEXT", "Stage"]
 
@@ -23,10 +28,17 @@ class Stage:
     Attributes:
         name: the name in strategy strings.
         version: raised when the stage's results change, so that kept results are made anew.
+        needs: what the retriever must give, of
+            :data:`~hf_hardneg.stage_inputs.NEEDS`. Refused at construction if not.
+        source: the paper that it is from, as the table of stages shows it.
+        costs: what it costs, in a few words, if that is more than a look at some arrays.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    needs: tuple[str, ...] = ()
+    source: ClassVar[str] = ""
+    costs: ClassVar[str] = ""
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -44,6 +56,42 @@ class Stage:
     def context(cls) -> frozenset[str]:
         """Return which of ``corpus`` and ``cache_dir`` the constructor takes."""
         return RETRIEVAL_CONTEXT & set(inspect.signature(cls.__init__).parameters)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of further columns of the query data that the stage reads.
+
+        They are in :attr:`~hf_hardneg.candidates.Queries.further`, as lists of texts.
+        """
+        return ()
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether the stage has to see the candidates of all rows before it can decide on one."""
+        return False
+
+    def fitted(self, rows: Rows) -> Self:
+        """Return the stage fitted to all rows; what it learnt is in its parameters.
+
+        Args:
+            rows: the candidates of all rows, to go through as often as needed.
+        """
+        return self
+
+    def bound(self, source: VectorSource) -> Self:
+        """Return the stage with the retriever whose candidates it will see.
+
+        Args:
+            source: the retriever; it gives what :attr:`needs` names.
+        """
+        return self
+
+    def prepare(self) -> None:
+        """Check before the work starts what could not be checked at construction."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what a reader of the results should know; stands in the report."""
+        return ()
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""

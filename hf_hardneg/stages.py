@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 from numpy.typing import NDArray
 
 from hf_hardneg.arrow import flat_list, list_array, nullable_floats, padded, ragged
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
-from hf_hardneg.columns import QueryColumns, find_columns, read_batch
+from hf_hardneg.columns import (
+    QueryColumns,
+    find_columns,
+    read_batch,
+    read_further,
+    refuse_missing,
+)
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.draws import random_rows
 from hf_hardneg.errors import UnderfilledError
 from hf_hardneg.formats.output import Chosen, OutputFormat
 from hf_hardneg.hashing import EMPTY_TEXT_KEY
@@ -24,12 +32,12 @@ from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS, candidates_of, pool_col
 from hf_hardneg.positives import KnownPositives
 from hf_hardneg.queries import to_queries
 from hf_hardneg.retrievers.base import Retriever
-from hf_hardneg.retrievers.random import random_rows
 from hf_hardneg.selection import Rules, chosen_rows, select, trace_names
 
 __all__ = [
     "OWN_COLUMNS", "UNDERFILLED", "DecideStage", "QueryBatches", "Reader", "RetrieveStage",
-    "TimedStage", "WriteStage", "decision_features",
+    "TimedStage", "WriteStage", "by_positive", "decision_features", "one_positive_a_row",
+    "one_positive_features", "rejected",
 ]  # fmt: skip
 
 UNDERFILLED = ("keep", "drop", "error", "fill")
@@ -38,10 +46,12 @@ ROWS = "hard_negative_rows"
 SCORES = "hard_negative_scores"
 POSITIVE_SCORES = "hard_negative_positive_scores"
 FILLED = "hard_negative_filled"
+STRATA = "hard_negative_strata"
+FLAGS = "hard_negative_flags"
 PROMOTED_ROWS = "promoted_rows"
 OWN_COLUMNS = frozenset(
     {"hard_negatives", "hard_negative_ids", TRACE, ROWS, SCORES, POSITIVE_SCORES, FILLED,
-     PROMOTED_ROWS, "promoted_ids", *POOL_FEATURES, *SOURCE_RANKS}
+     STRATA, FLAGS, PROMOTED_ROWS, "promoted_ids", *POOL_FEATURES, *SOURCE_RANKS}
 )  # fmt: skip
 """Columns that mining writes. Those of an earlier mining are replaced, never mixed."""
 
@@ -67,16 +77,25 @@ class Reader:
         columns: names of the columns, as the user gave them.
         corpus: the documents.
         known: positives of all rows, ``None`` where they are not known.
+        further: further columns that stages read, with the name of the stage.
     """
 
     columns: QueryColumns
     corpus: Corpus
     known: KnownPositives | None
+    further: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bare(self) -> Reader:
+        """The same without what only a decision needs: it changes neither a pool nor a format."""
+        return replace(self, known=None, further={})
 
     def queries(self, table: pa.Table, *, keys: bool = True, find: bool = True) -> Queries:
         """Read and resolve one batch; see :func:`~hf_hardneg.queries.to_queries`."""
         raw = read_batch(table, find_columns(table.column_names, self.columns))
-        return to_queries(raw, self.corpus, self.known, keys=keys, find=find)
+        refuse_missing(table.column_names, self.further)
+        further = {name: read_further(table, name) for name in self.further}
+        return to_queries(raw, self.corpus, self.known, keys=keys, find=find, further=further)
 
 
 @dataclass(frozen=True)
@@ -137,7 +156,7 @@ class RetrieveStage(TimedStage):
         """Keep the recipe."""
         super().__init__()
         # Known positives do not change what is retrieved: another set of rows, same pool.
-        self._reader = replace(reader, known=None)
+        self._reader = reader.bare
         self._retriever = retriever
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -173,6 +192,8 @@ class DecideStage(TimedStage):
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the batch with its negatives."""
         started = time.perf_counter()
+        if by_positive(self._rules):
+            table = one_positive_a_row(table, self._reader.columns)
         queries = self._reader.queries(table)
         candidates = candidates_of(table, queries, self._reader.corpus, self._source_names)
         self.stopwatch("read", time.perf_counter() - started)
@@ -180,28 +201,105 @@ class DecideStage(TimedStage):
         chosen = select(queries, candidates, self._rules, corpus, self.stopwatch)
         rows = chosen_rows(candidates, chosen.slots)
         scores = np.take_along_axis(candidates.scores, np.maximum(chosen.slots, 0), axis=1)
-        columns: dict[str, pa.Array] = {}
+        marks, strata = chosen.filled, chosen.strata
+        dropped = dropped_rows(chosen.flags, self._rules)
         if self._underfilled == "error":
-            _refuse_short(queries, rows, self._rules.n)
+            _refuse_short(queries, rows, self._rules.n, dropped)
         if self._underfilled == "fill":
-            scores = np.where(rows == NO_ROW, np.float32(np.nan), scores)
             before = rows != NO_ROW
-            rows = _fill(queries, candidates, rows, self._rules, corpus)
-            offsets = ragged(rows != NO_ROW)
-            columns[FILLED] = list_array(offsets, pa.array(~before[rows != NO_ROW]))
+            scores = np.where(before, scores, np.float32(np.nan))
+            rows = _fill(queries, candidates, rows, self._rules, corpus, ~dropped)
+            marks = marks | ~before
         filled = rows != NO_ROW
         offsets = ragged(filled)
-        columns[ROWS] = list_array(offsets, pa.array(rows[filled].astype(np.int32)))
-        columns[SCORES] = list_array(offsets, nullable_floats(scores[filled]))
-        columns[POSITIVE_SCORES] = list_array(
-            queries.offsets.astype(np.int32), nullable_floats(candidates.positive_scores)
-        )
+        columns: dict[str, pa.Array] = {
+            ROWS: list_array(offsets, pa.array(rows[filled].astype(np.int32))),
+            SCORES: list_array(offsets, nullable_floats(scores[filled])),
+            POSITIVE_SCORES: list_array(
+                queries.offsets.astype(np.int32), nullable_floats(candidates.positive_scores)
+            ),
+            FILLED: list_array(offsets, pa.array(marks[filled])),
+            STRATA: list_array(offsets, _named(strata[filled], self._rules.sampler.stratum_names)),
+            FLAGS: _flags(chosen.flags, self._rules),
+            TRACE: _trace(chosen.trace, trace_names(self._rules)),
+        }
         if promotes(self._rules):
             columns[PROMOTED_ROWS] = _promoted(candidates, chosen.promoted)
-        columns[TRACE] = _trace(chosen.trace, trace_names(self._rules))
         order = decision_features(self._rules, self._underfilled)
         kept = without(table, OWN_COLUMNS)
         return _with_columns(kept, {name: columns[name] for name in order})
+
+
+def by_positive(rules: Rules) -> bool:
+    """Return whether rows with several positives are decided for each positive by itself."""
+    return any(getattr(rule, "against", None) == "own" for rule in rules.filters)
+
+
+def one_positive_a_row(table: pa.Table, asked: QueryColumns) -> pa.Table:
+    """Return a pool in which each row has one positive: rows with several stand several times."""
+    counts = np.diff(flat_list(table["candidate_positive_scores"])[0])
+    lists = [name for name in _positive_columns(table.column_names, asked)
+             if _is_list(table.schema.field(name).type)]  # fmt: skip
+    for name in lists:  # a list of a fixed length has no room for another one
+        kind = table.schema.field(name).type
+        if pa.types.is_fixed_size_list(kind):
+            table = _replaced(table, name, table[name].cast(pa.list_(kind.value_type)))
+    if (counts == 1).all():
+        return table
+    owner = np.repeat(np.arange(len(counts)), counts)
+    several = table.take(pa.array(owner))
+    ends = np.arange(len(owner) + 1, dtype=np.int32)
+    for name in (*lists, "candidate_positive_scores"):
+        single = list_array(ends, flat_list(table[name])[1])
+        several = _replaced(several, name, single.cast(table.schema.field(name).type))
+    return several
+
+
+def one_positive_features(features: Features, asked: QueryColumns) -> Features:
+    """Return the columns that :func:`one_positive_a_row` makes of those of its input."""
+    own = _positive_columns(list(features), asked)
+    loose = {
+        name: List(kind.feature)
+        for name in own
+        if isinstance(kind := features[name], List) and kind.length != -1
+    }
+    return Features({**features, **loose})
+
+
+def _positive_columns(names: Sequence[str], asked: QueryColumns) -> list[str]:
+    """Return the columns that hold the positives: their texts, their ids, or both."""
+    columns = find_columns(names, asked)
+    return [name for name in (columns.positive, columns.positive_ids) if name is not None]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Whether a column holds lists; else it has one value a row."""
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_kind(kind) for is_kind in lists)
+
+
+def _replaced(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def dropped_rows(flags: NDArray[np.bool_], rules: Rules) -> NDArray[np.bool_]:
+    """Return which rows a row filter drops, shape (batch,)."""
+    dropping = [rule.action == "drop" for rule in rules.row_filters]
+    return np.asarray(flags[:, dropping].any(axis=1))
+
+
+def _flags(flags: NDArray[np.bool_], rules: Rules) -> pa.ListArray:
+    """Return the names of the row filters that flagged each row."""
+    places = np.broadcast_to(np.arange(flags.shape[1]), flags.shape)[flags]
+    return list_array(ragged(flags), _named(places, [rule.name for rule in rules.row_filters]))
+
+
+def _named(places: NDArray[np.integer[Any]], names: Sequence[str]) -> pa.Array:
+    """Return a name for each place in ``names``; none where the place is negative."""
+    codes = pa.array(places.astype(np.int32), mask=places < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(list(names), pa.string())).cast(
+        pa.string()
+    )
 
 
 def promotes(rules: Rules) -> bool:
@@ -216,16 +314,22 @@ def decision_features(rules: Rules, underfilled: str) -> Features:
         SCORES: List(Value("float32")),
         POSITIVE_SCORES: List(Value("float32")),
     }
-    if underfilled == "fill":
+    if underfilled == "fill" or rules.fill_beyond is not None:
         features[FILLED] = List(Value("bool"))
+    if rules.sampler.stratum_names:
+        features[STRATA] = List(Value("string"))
+    if rules.row_filters:
+        features[FLAGS] = List(Value("string"))
     if promotes(rules):
         features[PROMOTED_ROWS] = List(Value("int32"))
     return Features({**features, TRACE: TRACE_FEATURE})
 
 
-def _refuse_short(queries: Queries, rows: NDArray[np.int64], n: int) -> None:
+def _refuse_short(
+    queries: Queries, rows: NDArray[np.int64], n: int, dropped: NDArray[np.bool_]
+) -> None:
     counts = np.count_nonzero(rows != NO_ROW, axis=1)
-    short = np.flatnonzero(counts < n)
+    short = np.flatnonzero((counts < n) & ~dropped)
     if len(short):
         line = int(short[0])
         raise UnderfilledError(
@@ -241,14 +345,15 @@ def _fill(
     rows: NDArray[np.int64],
     rules: Rules,
     corpus: Corpus,
+    wanted: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Fill empty slots with random documents.
+    """Fill empty slots of the rows that are wanted with random documents.
 
     A fill is no known positive, not the query, not empty, no text that the row has already, and
     no candidate: those that are left were looked at and refused.
     """
     rows = rows.copy()
-    for line in np.flatnonzero((rows == NO_ROW).any(axis=1)):
+    for line in np.flatnonzero((rows == NO_ROW).any(axis=1) & wanted):
         start, end = queries.known_offsets[line], queries.known_offsets[line + 1]
         seen = candidates.document_keys[line][candidates.filled[line]]
         taken = {int(EMPTY_TEXT_KEY), int(queries.keys[line]), *map(int, seen)}
@@ -300,6 +405,14 @@ def _trace(trace: NDArray[np.int32], names: list[str]) -> pa.ListArray:
     return list_array(offsets, pairs)
 
 
+def rejected(flags: pa.ChunkedArray, dropping: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows have one of the names among their flags, shape (rows,)."""
+    offsets, names = flat_list(flags)
+    hit = pc.is_in(names, value_set=pa.array(list(dropping), pa.string()))
+    counts = np.concatenate([[0], np.cumsum(hit.to_numpy(zero_copy_only=False))])
+    return np.diff(counts[offsets]) > 0
+
+
 class WriteStage(TimedStage):
     """Turns decisions into the columns of an output format.
 
@@ -308,6 +421,7 @@ class WriteStage(TimedStage):
         form: the output format.
         n: negatives for each query.
         underfilled: ``drop`` leaves rows out that have fewer.
+        dropping: names of the row filters whose flagged rows are left out.
         kept: other columns of the input that stand beside.
         order: all columns of the output, in order.
     """
@@ -318,19 +432,23 @@ class WriteStage(TimedStage):
         form: OutputFormat,
         n: int,
         underfilled: str,
+        dropping: tuple[str, ...],
         kept: tuple[str, ...],
         order: tuple[str, ...],
     ) -> None:
         """Keep the recipe."""
         super().__init__()
-        self._reader, self._form, self._n = replace(reader, known=None), form.name, n
+        self._reader, self._form, self._n = reader.bare, form.name, n
         self._underfilled, self._kept, self._order = underfilled, kept, order
+        self._dropping = dropping
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the batch in its output format."""
         from hf_hardneg.formats.output import OUTPUT_FORMATS
 
         form = OUTPUT_FORMATS[self._form]
+        if self._dropping:
+            table = table.filter(pa.array(~rejected(table[FLAGS], self._dropping)))
         offsets, values = flat_list(table[ROWS])
         if self._underfilled == "drop" or form.needs_full_rows:
             full = np.flatnonzero(np.diff(offsets) == self._n)

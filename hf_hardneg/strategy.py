@@ -20,115 +20,33 @@ Without a retriever in front, ``bm25@100`` is meant.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import Parameter
 from typing import Any
 
 from hf_hardneg.errors import ParameterError, StrategyError, did_you_mean, listing
-from hf_hardneg.filters import (
-    CrossEncoderDenoiser,
-    Filter,
-    MarginFilter,
-    RankFilter,
-    ScoreFilter,
-    Veto,
-)
+from hf_hardneg.filters import Diversity, Filter, RowFilter, Veto
 from hf_hardneg.grammar import StageCall, split, stage_call
-from hf_hardneg.retrievers import (
-    BM25Retriever,
-    DenseRetriever,
-    ElasticsearchRetriever,
-    FaissRetriever,
-    HybridRetriever,
-    JoinedRetriever,
-    LuceneRetriever,
-    MilvusRetriever,
-    MultiVectorRetriever,
-    QdrantRetriever,
-    RandomRetriever,
-    Retriever,
-    RunRetriever,
-    SparseRetriever,
-    WeaviateRetriever,
-)
-from hf_hardneg.samplers import RandomSampler, Sampler, TopSampler
+from hf_hardneg.presets import PRESETS, Preset
+from hf_hardneg.registry import ALIASES, FUSION, registered, selecting_name
+from hf_hardneg.retrievers import JoinedRetriever, Retriever
+from hf_hardneg.samplers import Sampler, TopSampler
 from hf_hardneg.stage import Stage
+from hf_hardneg.stage_inputs import NEEDS
 
 __all__ = [
-    "PRESETS",
-    "RETRIEVERS",
     "Parsed",
-    "Preset",
     "Strategy",
     "assemble",
     "brings_corpus",
     "build",
     "check",
     "parse",
+    "preset_of",
     "searches_alone",
 ]
 
-RETRIEVERS: dict[str, type[Retriever]] = {
-    stage.name: stage
-    for stage in (
-        BM25Retriever,
-        DenseRetriever,
-        SparseRetriever,
-        RandomRetriever,
-        RunRetriever,
-        FaissRetriever,
-        QdrantRetriever,
-        MilvusRetriever,
-        WeaviateRetriever,
-        ElasticsearchRetriever,
-        LuceneRetriever,
-    )
-}
-RERANKERS: dict[str, type[JoinedRetriever]] = {
-    stage.name: stage for stage in (MultiVectorRetriever,)
-}
-FILTERS: dict[str, type[Filter] | type[Veto]] = {
-    stage.name: stage for stage in (RankFilter, ScoreFilter, MarginFilter, CrossEncoderDenoiser)
-}
-SAMPLERS: dict[str, type[Sampler]] = {stage.name: stage for stage in (TopSampler, RandomSampler)}
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """A strategy that has a name of its own."""
-
-    strategy: str
-    about: str
-    source: str
-
-
-PRESETS: dict[str, Preset] = {
-    "bm25": Preset("bm25", "the best documents by BM25 that are not known positives",
-                   "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
-    "dense": Preset("dense", "the best documents by an embedding model",
-                    "Xiong et al., ANCE, ICLR 2021, section 4"),
-    "sparse": Preset("sparse", "the best documents by a learned sparse model",
-                     "Formal et al., From distillation to hard negative sampling, SIGIR 2022"),
-    "hybrid": Preset("bm25,dense", "the union of both, ranked by reciprocal rank fusion",
-                     "Cormack et al., Reciprocal rank fusion, SIGIR 2009"),
-    "nv-retriever": Preset("dense+margin(relative=0.05)", "an embedding model, 5% below the "
-                           "positive's score",
-                           "Moreira et al., NV-Retriever, 2024, TopK-PercPos at 95%"),
-    "random": Preset("random", "random documents: the baseline",
-                     "Karpukhin et al., Dense passage retrieval, EMNLP 2020, section 3.2"),
-    "denoised": Preset("bm25+denoised", "BM25, then a cross-encoder drops what it finds "
-                       "relevant", "Qu et al., RocketQA, NAACL 2021, section 3.2"),
-    "margin+denoised": Preset("bm25+margin+denoised", "5% below the positive's score, then "
-                              "the cross-encoder",
-                              "Moreira et al., NV-Retriever, 2024; Qu et al., RocketQA, 2021"),
-}  # fmt: skip
-
 DEFAULT_RETRIEVER = "bm25"
-FUSION = HybridRetriever.name
-JOINERS: dict[str, type[JoinedRetriever]] = {FUSION: HybridRetriever, **RERANKERS}
-"""Stages that work on the retrievers' lists and stand right after them."""
-AFTER_RETRIEVERS: dict[str, type[Stage]] = {**RERANKERS, **FILTERS, **SAMPLERS}
-"""Stages that a strategy without a retriever may begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +72,11 @@ class Parsed:
     @property
     def classes(self) -> list[type[Stage]]:
         """The class of each call."""
+        known = registered()
         return [
-            *(RETRIEVERS[call.name] for call in self.retrievers),
-            *(JOINERS[call.name] for call in self.joiners),
-            *({**FILTERS, **SAMPLERS}[call.name] for call in self.stages),
+            *(known.retrievers[call.name] for call in self.retrievers),
+            *(known.joiners[call.name] for call in self.joiners),
+            *(known.selecting[selecting_name(call.name)] for call in self.stages),
         ]
 
 
@@ -170,13 +89,33 @@ class Strategy:
     """
 
     retriever: Retriever
-    filters: tuple[Filter, ...]
-    vetoes: tuple[Veto, ...]
-    sampler: Sampler
+    filters: tuple[Filter, ...] = ()
+    vetoes: tuple[Veto, ...] = ()
+    sampler: Sampler = field(default_factory=TopSampler)
+    row_filters: tuple[RowFilter, ...] = ()
+    diversity: tuple[Diversity, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse stages that cannot work together."""
-        _refuse_unscored(self.retriever, self.filters)
+        """Refuse stages that cannot work together; give each the retriever it may ask."""
+        _refuse_unmet(self.retriever, self.stages)
+        for kind in ("row_filters", "filters", "vetoes", "diversity"):
+            bound = tuple(stage.bound(self.retriever) for stage in getattr(self, kind))
+            object.__setattr__(self, kind, bound)
+        object.__setattr__(self, "sampler", self.sampler.bound(self.retriever))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages after the retriever, in the order in which they decide."""
+        return (*self.row_filters, *self.filters, *self.vetoes, *self.diversity, self.sampler)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the stages after the retriever have to say to a reader of the report."""
+        return tuple(note for stage in self.stages for note in stage.notes())
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether a stage has to see the candidates of all rows before it can decide on one."""
+        return any(stage.needs_fit for stage in self.stages)
 
     def __str__(self) -> str:
         """Return the canonical string, defaults left out."""
@@ -184,11 +123,12 @@ class Strategy:
         joiners: list[Stage] = []
         while isinstance(parts[0], JoinedRetriever) and len(parts) == 1:
             joiner, parts = parts[0], parts[0].parts
-            if joiner.name in RERANKERS or joiner.parameters():
+            if joiner.name != FUSION or joiner.parameters():
                 joiners.insert(0, joiner)
-        rest: list[Stage] = [*joiners, *self.filters, *self.vetoes]
-        if self.sampler != TopSampler():
-            rest.append(self.sampler)
+        *others, sampler = self.stages
+        rest: list[Stage] = [*joiners, *others]
+        if sampler != TopSampler():
+            rest.append(sampler)
         return "+".join([",".join(map(_head, parts)), *(stage.expression() for stage in rest)])
 
 
@@ -205,13 +145,15 @@ def _head(retriever: Retriever) -> str:
     return f"{retriever.name}@{retriever.top_k}" + (f"({inside})" if inside else "")
 
 
-def _refuse_unscored(retriever: Retriever | type[Retriever], filters: Sequence[Filter]) -> None:
-    needing = [stage.name for stage in filters if stage.needs_scores]
-    if needing and not retriever.scored:
-        raise StrategyError(
-            f"{listing(needing)} compares scores, and the retriever {retriever.name!r} gives none. "
-            "Use a retriever with scores, such as bm25, or leave the stage out."
-        )
+def _refuse_unmet(retriever: Retriever | type[Retriever], stages: Sequence[Stage]) -> None:
+    """Raise if a stage needs what the retriever does not give."""
+    for stage in stages:
+        missing = [need for need in stage.needs if need not in retriever.gives]
+        if missing:
+            raise StrategyError(
+                f"{stage.name!r} needs {NEEDS[missing[0]]}. The retriever {retriever.name!r} "
+                "does not give that."
+            )
 
 
 def parse(text: str) -> Parsed:
@@ -225,32 +167,75 @@ def parse(text: str) -> Parsed:
             f"the strategy is {text!r}; expected a string such as 'bm25' or 'bm25+denoised'. "
             f"Presets: {listing(PRESETS)}."
         )
-    preset = PRESETS.get(text.replace(" ", ""))
+    known = registered()
+    heads, rerankers, selecting = known.retrievers, known.rerankers, known.selecting
+    preset = preset_of(text)
     head, *rest = split(preset.strategy if preset else text, "+")
     retrievers = [stage_call(part) for part in split(head, ",")]
-    if len(retrievers) == 1 and retrievers[0].name not in RETRIEVERS:
-        if retrievers[0].name not in AFTER_RETRIEVERS:
-            _unknown(retrievers[0].name, [*RETRIEVERS, *AFTER_RETRIEVERS, *PRESETS])
+    if len(retrievers) == 1 and retrievers[0].name in PRESETS and retrievers[0].name not in heads:
+        base = _with_arguments(retrievers[0])
+        more = _selecting_calls(rest)
+        return Parsed(base.retrievers, base.joiners, [*base.stages, *more])
+    if len(retrievers) == 1 and retrievers[0].name not in heads:
+        after = {**rerankers, **selecting}
+        if selecting_name(retrievers[0].name) not in after:
+            _unknown(retrievers[0].name, [*heads, *after, *ALIASES, *PRESETS])
         rest = [head, *rest]
         retrievers = [StageCall(DEFAULT_RETRIEVER)]
     for call in retrievers:
-        if call.name not in RETRIEVERS:
-            _unknown(call.name, list(RETRIEVERS))
+        if call.name not in heads:
+            _unknown(call.name, list(heads))
     stages = [stage_call(part) for part in rest]
     joiners = [StageCall(FUSION)] if len(retrievers) > 1 else []
     if joiners and stages and stages[0].name == FUSION:
         joiners = [stages.pop(0)]
-    while stages and stages[0].name in RERANKERS:
+    while stages and stages[0].name in rerankers:
         joiners.append(stages.pop(0))
-    for call in stages:
-        if call.name in JOINERS:
-            joiner = JOINERS[call.name]
+    _check_selecting(stages)
+    return Parsed(retrievers, joiners, stages)
+
+
+def _selecting_calls(parts: Sequence[str]) -> list[StageCall]:
+    """Return the calls of what stands after retrievers and joiners."""
+    calls = [stage_call(part) for part in parts]
+    _check_selecting(calls)
+    return calls
+
+
+def _check_selecting(calls: Sequence[StageCall]) -> None:
+    """Raise for a stage that is unknown, or has its place further ahead."""
+    known = registered()
+    for call in calls:
+        joiner = known.joiners.get(call.name)
+        if joiner is not None:
             raise StrategyError(
                 f"{call.name!r} {joiner.wants} and stands right after them: {joiner.example!r}."
             )
-        if call.name not in FILTERS and call.name not in SAMPLERS:
-            _unknown(call.name, [*RERANKERS, *FILTERS, *SAMPLERS])
-    return Parsed(retrievers, joiners, stages)
+        if selecting_name(call.name) not in known.selecting:
+            _unknown(call.name, [*known.rerankers, *known.selecting, *ALIASES])
+
+
+def preset_of(text: str) -> Preset | None:
+    """Return the preset that a strategy string is, ``None`` if it is more or none at all."""
+    return PRESETS.get(text.replace(" ", ""))
+
+
+def _with_arguments(head: StageCall) -> Parsed:
+    """Return a preset with the parameters that its name was given, for its stage of that name."""
+    base = parse(PRESETS[head.name].strategy)
+    if not head.arguments:
+        return base
+    own = [selecting_name(call.name) == selecting_name(head.name) for call in base.stages]
+    if not any(own):
+        raise StrategyError(
+            f"the preset {head.name!r} takes no parameters; it stands for "
+            f"{PRESETS[head.name].strategy!r}. Write that out with the parameters that you want."
+        )
+    stages = [
+        StageCall(call.name, {**call.arguments, **head.arguments}) if mine else call
+        for call, mine in zip(base.stages, own, strict=True)
+    ]
+    return Parsed(base.retrievers, base.joiners, stages)
 
 
 def _unknown(name: str, choices: Sequence[str]) -> None:
@@ -294,8 +279,8 @@ def _no_owner(name: str, classes: Sequence[type[Stage]]) -> str:
     known = sorted({parameter for stage in classes for parameter in stage.defaults()})
     elsewhere = [
         stage.name
-        for stage in (*RETRIEVERS.values(), *AFTER_RETRIEVERS.values())
-        if name in stage.defaults()
+        for stage in registered().all
+        if stage.name != FUSION and name in stage.defaults()
     ]
     hint = did_you_mean(name, known)
     if elsewhere:
@@ -327,7 +312,7 @@ def _made(
     if "seed" in known and "seed" not in arguments:
         needed["seed"] = context["seed"]
     if issubclass(stage, JoinedRetriever):
-        needed[stage.parts_parameter] = parts[0] if stage in RERANKERS.values() else parts
+        needed[stage.parts_parameter] = parts if stage.name == FUSION else parts[0]
     return stage(**{**needed, **arguments})
 
 
@@ -365,6 +350,9 @@ def build(text: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> 
     retrievers: list[Retriever] = []
     stages: list[Stage] = []
     for stage, arguments in routed:
+        if context["corpus"] is None and not issubclass(stage, Retriever):
+            # The one retriever brings the documents.
+            context = {**context, "corpus": retrievers[0].corpus}
         # A stage that joins stands after all of what it joins, and takes their place.
         made = _made(stage, arguments, context, retrievers)
         if isinstance(made, JoinedRetriever):
@@ -379,7 +367,8 @@ def build(text: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> 
 def brings_corpus(text: str) -> bool:
     """Return whether a strategy needs no corpus, because its one retriever has the documents."""
     parsed = parse(text)
-    return len(parsed.retrievers) == 1 and RETRIEVERS[parsed.retrievers[0].name].brings_corpus
+    heads = registered().retrievers
+    return len(parsed.retrievers) == 1 and heads[parsed.retrievers[0].name].brings_corpus
 
 
 def searches_alone(text: str, name: str) -> bool:
@@ -407,10 +396,18 @@ def check(
     cut = len(parsed.calls) - len(parsed.stages)
     for stage, arguments in routed[:cut]:
         _refuse_unknown(stage, {**(given or {}).get(stage.name, {}), **arguments})
-    made = [_made(stage, arguments, context) for stage, arguments in routed[cut:]]
-    filters, _, _ = _sorted(made, None)
+    # A stage that looks things up in the corpus is made when there is one.
+    waiting = [stage for stage, _ in routed[cut:] if "corpus" in stage.context()]
+    for stage, arguments in routed[cut:]:
+        _refuse_unknown(stage, arguments)
+    made = [
+        _made(stage, arguments, context)
+        for stage, arguments in routed[cut:]
+        if stage not in waiting
+    ]
+    _sorted(made, None)
     if not parsed.joiners:
-        _refuse_unscored(RETRIEVERS[parsed.retrievers[0].name], filters)
+        _refuse_unmet(registered().retrievers[parsed.retrievers[0].name], made)
 
 
 def assemble(retriever: Stage, stages: Sequence[Stage], sampler: Sampler | None = None) -> Strategy:
@@ -424,17 +421,18 @@ def assemble(retriever: Stage, stages: Sequence[Stage], sampler: Sampler | None 
             f"{retriever!r} is not a retriever; expected a strategy string or a Retriever such as "
             "BM25Retriever(corpus)."
         )
-    return Strategy(retriever, *_sorted(stages, sampler))
+    return Strategy(retriever, **_sorted(stages, sampler))
 
 
-def _sorted(
-    stages: Sequence[Stage], sampler: Sampler | None
-) -> tuple[tuple[Filter, ...], tuple[Veto, ...], Sampler]:
-    """Return the filters, the vetoes, and the one sampler, ``top`` if there is none."""
-    filters = tuple(stage for stage in stages if isinstance(stage, Filter))
-    vetoes = tuple(stage for stage in stages if isinstance(stage, Veto))
+def _sorted(stages: Sequence[Stage], sampler: Sampler | None) -> dict[str, Any]:
+    """Return the stages by kind, as the fields of a strategy; the sampler is ``top`` by default."""
+    kinds = {"row_filters": RowFilter, "filters": Filter, "vetoes": Veto, "diversity": Diversity}
+    by_kind: dict[str, Any] = {
+        name: tuple(stage for stage in stages if isinstance(stage, kind))
+        for name, kind in kinds.items()
+    }
     samplers = [stage for stage in stages if isinstance(stage, Sampler)]
-    odd = [stage for stage in stages if not isinstance(stage, Filter | Veto | Sampler)]
+    odd = [stage for stage in stages if not isinstance(stage, (*kinds.values(), Sampler))]
     if odd:
         raise StrategyError(f"{odd[0]!r} is neither a filter nor a veto nor a sampler.")
     if sampler is not None:
@@ -448,4 +446,4 @@ def _sorted(
             f"{len(samplers)} samplers: {listing(stage.name for stage in samplers)}; expected at "
             "most one."
         )
-    return filters, vetoes, samplers[0] if samplers else TopSampler()
+    return {**by_kind, "sampler": samplers[0] if samplers else TopSampler()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 from datasets import Dataset
 from numpy.typing import NDArray
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from hf_hardneg.arrow import flat_list
 from hf_hardneg.cache import content_hash
 from hf_hardneg.errors import ColumnError, listing
-from hf_hardneg.stages import FILLED, POSITIVE_SCORES, SCORES, TRACE
+from hf_hardneg.stages import FILLED, FLAGS, POSITIVE_SCORES, SCORES, STRATA, TRACE, rejected
 
 __all__ = ["Distribution", "Totals", "distribution", "edges", "pool_positive_scores", "totals_of"]
 
@@ -63,7 +66,18 @@ def edges(*parts: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the batches of a mined set."""
+    """Sums over the batches of a mined set.
+
+    Attributes:
+        names: of the columns of ``trace``.
+        trace: sums of the trace, shape (names,).
+        counts: negatives of each row, shape (rows,).
+        negatives, positives: all scores.
+        filled: negatives that are fill.
+        rejected: which rows a row filter leaves out, shape (rows,).
+        flagged: rows by the name of the row filter that flagged them.
+        strata: negatives by stratum.
+    """
 
     names: list[str]
     trace: NDArray[np.int64]
@@ -71,6 +85,9 @@ class Totals:
     negatives: NDArray[np.float32]
     positives: NDArray[np.float32]
     filled: int
+    rejected: NDArray[np.bool_]
+    flagged: dict[str, int]
+    strata: dict[str, int]
 
     @property
     def mark(self) -> str:
@@ -81,8 +98,13 @@ class Totals:
         return content_hash(self.names, hasher.hexdigest())
 
 
-def totals_of(mined: Dataset) -> Totals:
-    """Read the columns that mining wrote, a bounded batch at a time."""
+def totals_of(mined: Dataset, dropping: Sequence[str] = ()) -> Totals:
+    """Read the columns that mining wrote, a bounded batch at a time.
+
+    Args:
+        mined: a mined set.
+        dropping: names of the row filters whose flagged rows are left out.
+    """
     if not isinstance(mined, Dataset):
         raise ColumnError(
             f"a report is about one Dataset, and this is of type {type(mined).__name__}. For a "
@@ -98,9 +120,11 @@ def totals_of(mined: Dataset) -> Totals:
     names: list[str] = []
     total = np.zeros(0, np.int64)
     counts, negatives, positives, filled = [], [], [], 0
-    columns = [
-        name for name in (TRACE, SCORES, POSITIVE_SCORES, FILLED) if name in mined.column_names
-    ]
+    out: list[NDArray[np.bool_]] = []
+    flagged: Counter[str] = Counter()
+    strata: Counter[str] = Counter()
+    wanted = (TRACE, SCORES, POSITIVE_SCORES, FILLED, FLAGS, STRATA)
+    columns = [name for name in wanted if name in mined.column_names]
     for table in mined.with_format("arrow").select_columns(columns).iter(BATCH):
         offsets, pairs = flat_list(table[TRACE])
         width = int(offsets[1]) if len(offsets) > 1 else 0
@@ -115,10 +139,23 @@ def totals_of(mined: Dataset) -> Totals:
             filled += int(
                 np.count_nonzero(flat_list(table[FILLED])[1].to_numpy(zero_copy_only=False))
             )
+        if FLAGS in columns:
+            flagged += _counted(table[FLAGS])
+            out.append(rejected(table[FLAGS], dropping))
+        if STRATA in columns:
+            strata += _counted(table[STRATA])
+    sizes = _joined(counts, np.int64)
     return Totals(
-        names, total, _joined(counts, np.int64), _joined(negatives, np.float32),
-        _joined(positives, np.float32), filled,
+        names, total, sizes, _joined(negatives, np.float32), _joined(positives, np.float32),
+        filled, _joined(out, np.bool_) if out else np.zeros(len(sizes), np.bool_),
+        dict(sorted(flagged.items())), dict(sorted(strata.items())),
     )  # fmt: skip
+
+
+def _counted(lists: pa.ChunkedArray) -> Counter[str]:
+    """Return how often each name stands in lists of names; fill has none."""
+    counts = pc.value_counts(flat_list(lists)[1]).to_pylist()
+    return Counter({pair["values"]: pair["counts"] for pair in counts if pair["values"]})
 
 
 def _floats(values: pa.Array) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.columns import RawBatch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import HardNegError
-from hf_hardneg.filters.base import Filter, Verdict, Veto
+from hf_hardneg.filters.base import Diversity, Filter, RowFilter, Verdict, Veto
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.queries import to_queries
 from hf_hardneg.retrievers.base import Retriever
@@ -40,8 +40,10 @@ from hf_hardneg.stage import Stage
 
 __all__ = [
     "ContractError",
+    "check_diversity",
     "check_filter",
     "check_retriever",
+    "check_row_filter",
     "check_sampler",
     "check_veto",
     "make_queries",
@@ -105,6 +107,7 @@ def take_queries(queries: Queries, lines: Sequence[int]) -> Queries:
         known_offsets=known_offsets,
         known_rows=queries.known_rows[known],
         known_keys=queries.known_keys[known],
+        further={name: [texts[line] for line in lines] for name, texts in queries.further.items()},
     )
 
 
@@ -178,9 +181,10 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
     """Check a filter on a batch of candidates, and on batches made of it that are odd.
 
     The filter empties slots and changes nothing else, neither in its result nor in what it was
-    given; applied twice it does what it does once; the verdict on a line does not depend on the
-    other lines. All of this also where rows are empty, all are, there is one slot, none, or no
-    score.
+    given; applied twice it does what it does once, unless it decides ``among_survivors``; the
+    verdict on a line does not depend on the other lines; pickled, it decides the same, so that
+    what a stage has learnt or looked up is part of its state. All of this also where rows are
+    empty, all are, there is one slot, none, or no score.
 
     Args:
         rule: the filter, fitted if it needs that.
@@ -190,7 +194,7 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
     Raises:
         ContractError: a rule is broken.
     """
-    _check_recipe(rule)
+    sent = _check_recipe(rule)
     for kind, given in _variants(queries, candidates):
         before = pickle.loads(pickle.dumps(given))
         with _no_warnings():
@@ -205,14 +209,90 @@ def check_filter(rule: Filter, queries: Queries, candidates: Candidates) -> None
         gone = kept.rows == NO_ROW
         expected = given.keep(~gone)
         _same(rule, f"{kind}: it does more than to empty slots", expected, kept)
-        _same(rule, f"{kind}: applied twice it gives something else", kept, rule(queries, kept))
+        if not rule.among_survivors:
+            _same(rule, f"{kind}: applied twice it gives something else", kept, rule(queries, kept))
+        _same(rule, f"{kind}: pickled, it gives something else", kept, sent(queries, given))
         for lines in _batches(len(queries)):
             part = rule(take_queries(queries, lines), take_candidates(queries, given, lines))
             expected = take_candidates(queries, kept, lines)
             _same(rule, f"{kind}: it depends on the batch; lines {lines}", expected, part)
 
 
-def check_sampler(sampler: Sampler, queries: Queries, candidates: Candidates) -> None:
+def check_row_filter(rule: RowFilter, queries: Queries, candidates: Candidates) -> None:
+    """Check a row filter on a batch of candidates, and on batches made of it that are odd.
+
+    It flags rows, changes nothing in what it was given, and what it says of a row does not depend
+    on the other rows, or on whether it was pickled.
+
+    Args:
+        rule: the row filter, fitted if it needs that.
+        queries: the batch.
+        candidates: its candidates.
+
+    Raises:
+        ContractError: a rule is broken.
+    """
+    sent = _check_recipe(rule)
+    for kind, given in _variants(queries, candidates):
+        before = pickle.loads(pickle.dumps(given))
+        with _no_warnings():
+            flags = rule.flags(queries, given)
+        wanted = ((len(queries),), np.dtype(np.bool_))
+        _require(
+            (flags.shape, flags.dtype) == wanted, rule,
+            f"{kind}: flags have shape and type {(flags.shape, flags.dtype)}, expected {wanted}",
+        )  # fmt: skip
+        _same(rule, f"{kind}: it changes the candidates it was given", before, given)
+        _require(
+            np.array_equal(sent.flags(queries, given), flags), rule,
+            f"{kind}: pickled, it gives something else",
+        )  # fmt: skip
+        for lines in _batches(len(queries)):
+            part = rule.flags(take_queries(queries, lines), take_candidates(queries, given, lines))
+            _require(
+                np.array_equal(part, flags[lines]), rule,
+                f"{kind}: it depends on the batch; lines {lines}: {part}, not {flags[lines]}",
+            )  # fmt: skip
+
+
+def check_diversity(rule: Diversity, corpus: Corpus, rows: Sequence[int]) -> None:
+    """Check a rule of diversity on all pairs of some documents.
+
+    A document is like itself, likeness goes both ways, and what is said of a pair does not depend
+    on what else is asked.
+
+    Args:
+        rule: the rule.
+        corpus: the documents.
+        rows: some of their rows.
+
+    Raises:
+        ContractError: a rule is broken.
+    """
+    _check_recipe(rule)
+    own = np.asarray(rows, dtype=np.int64)
+    one, other = np.repeat(own, len(own)), np.tile(own, len(own))
+    alike = rule.alike(one, other, corpus)
+    _require(
+        (alike.shape, alike.dtype) == (one.shape, np.dtype(np.bool_)), rule,
+        f"the answer has shape and type {(alike.shape, alike.dtype)}, expected {one.shape} bool",
+    )  # fmt: skip
+    square = alike.reshape(len(own), len(own))
+    _require(square.diagonal().all(), rule, "a document is not like itself")
+    _require(np.array_equal(square, square.T), rule, "likeness does not go both ways")
+    for place in range(len(one)):
+        part = rule.alike(one[place : place + 1], other[place : place + 1], corpus)
+        _require(
+            part[0] == alike[place], rule,
+            f"rows {one[place]} and {other[place]}: {part[0]} alone, {alike[place]} with others",
+        )  # fmt: skip
+    empty = np.empty(0, np.int64)
+    _require(len(rule.alike(empty, empty, corpus)) == 0, rule, "of no pairs it says something")
+
+
+def check_sampler(
+    sampler: Sampler, queries: Queries, candidates: Candidates, *, largest: float = LARGEST
+) -> None:
     """Check a sampler on a batch of candidates, and on batches made of it that are odd.
 
     Keys are of shape (batch, k) in float64, ``-inf`` in empty slots and never ``nan`` or
@@ -223,12 +303,13 @@ def check_sampler(sampler: Sampler, queries: Queries, candidates: Candidates) ->
         sampler: the sampler.
         queries: the batch; at least one line must have a candidate.
         candidates: its candidates.
+        largest: the most extreme score that its retriever may give: 1 for one that needs cosines.
 
     Raises:
         ContractError: a rule is broken.
     """
     _check_recipe(sampler)
-    for kind, given in _variants(queries, candidates):
+    for kind, given in _variants(queries, candidates, largest):
         before = pickle.loads(pickle.dumps(given))
         with _no_warnings():
             keys = sampler.keys(queries, given, 0)
@@ -466,7 +547,9 @@ def _check_scores(
         )  # fmt: skip
 
 
-def _variants(queries: Queries, candidates: Candidates) -> Iterator[tuple[str, Candidates]]:
+def _variants(
+    queries: Queries, candidates: Candidates, largest: float = LARGEST
+) -> Iterator[tuple[str, Candidates]]:
     """Yield the candidates and batches made of them at the edges of what there can be."""
     full, shape = candidates.filled, candidates.shape
 
@@ -479,10 +562,12 @@ def _variants(queries: Queries, candidates: Candidates) -> Iterator[tuple[str, C
     yield "first line empty", candidates.keep(np.arange(shape[0])[:, None] > 0)
     for width in (1, 0):
         narrow = {name: getattr(candidates, name)[:, :width] for name in SLOT_DTYPES}
-        yield f"k={width}", replace(candidates, **narrow)
+        ranks = candidates.source_ranks
+        listed = None if ranks is None else ranks[:, :width]
+        yield f"k={width}", replace(candidates, **narrow, source_ranks=listed)
     yield "scores equal", scored(1)
-    yield "scores largest", scored(LARGEST)
-    yield "scores lowest", scored(-LARGEST)
+    yield "scores largest", scored(largest)
+    yield "scores lowest", scored(-largest)
     unscored = np.full_like(candidates.positive_scores, np.nan)
     yield "no scores", replace(scored(np.nan), positive_scores=unscored)
     yield "positives without scores", replace(candidates, positive_scores=unscored)

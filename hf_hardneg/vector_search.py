@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.candidates import NO_ROW, order_by_score
+from hf_hardneg.workers import usable_threads
 
 __all__ = ["Nearest", "exact_search", "pair_similarity"]
 
@@ -54,6 +55,8 @@ def _raw(
     import faiss
 
     out = np.empty(len(lines), dtype=np.float32)
+    # A forked worker that has not searched yet would wait for the threads of its parent for ever.
+    faiss.omp_set_num_threads(usable_threads())
     kernels: Any = faiss  # the names come from C++ and are not in the types
     kernel = (
         kernels.pairwise_indexed_L2sqr

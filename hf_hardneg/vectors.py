@@ -131,7 +131,8 @@ class DocumentVectors(DistinctTexts):
         """
         own = [shard for shard in self.missing() if shard % parts == part]
         encoded = 0
-        with tqdm(total=len(own) * SHARD, desc="Encoding documents", unit=" texts") as bar:
+        total = sum(min(SHARD, len(self) - shard * SHARD) for shard in own)
+        with tqdm(total=total, desc="Encoding documents", unit=" texts") as bar:
             for shard in own:
                 numbers = np.arange(shard * SHARD, min((shard + 1) * SHARD, len(self)))
                 vectors = encode(self.texts_of(numbers))

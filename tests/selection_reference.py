@@ -56,7 +56,7 @@ class RankWindow(Sampler):
     def __init__(self, *, start: int = 1, end: int = 4) -> None:
         self.start, self.end = start, end
 
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
         inside = (candidates.ranks >= self.start) & (candidates.ranks < self.end)
         return np.where(inside, 0.0, -np.inf)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.hashing import text_keys
+from hf_hardneg.samplers import Sampler, TopSampler
+from hf_hardneg.selection import Rules, surviving
 
 DOCUMENTS = [f"document {number % 17}" for number in range(24)]
 """Some texts stand under two rows."""
@@ -100,3 +103,36 @@ def _twins(batch: Batch) -> Batch:
 
 batches = st.builds(random_batch, st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 10))
 batches_with_twins = st.one_of(batches, batches.map(_twins))
+
+
+class AllRows:
+    """What a stage is fitted to, of batches that are at hand or of positives' scores alone."""
+
+    def __init__(
+        self,
+        positive_scores: Sequence[float] | np.ndarray = (),
+        batches: Sequence[Batch] = (),
+        *,
+        sampler: Sampler | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.seed = seed
+        self._scores = np.asarray(positive_scores, dtype=np.float32)
+        self._batches, self._sampler = list(batches), sampler or TopSampler()
+
+    def positive_scores(self) -> np.ndarray:
+        if self._batches:
+            return np.concatenate([candidates.positive_scores for _, candidates in self._batches])
+        return self._scores
+
+    def retrieved(self) -> Iterator[Batch]:
+        yield from self._batches
+
+    def left(self) -> Iterator[Batch]:
+        rules = Rules((), (), self._sampler, 1, self.seed)
+        for queries, candidates in self._batches:
+            yield queries, candidates.keep(surviving(queries, candidates, rules))
+
+    def orders(self) -> Iterator[tuple[Queries, Candidates, np.ndarray]]:
+        for queries, candidates in self.left():
+            yield queries, candidates, self._sampler.keys(queries, candidates, self.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,17 +28,24 @@ from benchmarks import (  # noqa: E402
     lazy_veto,
     mine_bm25,
     miner_hash,
+    presets,
     processes,
     select_from_pool,
+    stage_speed,
 )
 from benchmarks.context import Context  # noqa: E402
 from benchmarks.data import find_collection  # noqa: E402
 from benchmarks.drawing import draw_growth  # noqa: E402
 from benchmarks.errors import BenchmarkError  # noqa: E402
+from benchmarks.preset_table import page  # noqa: E402
 from benchmarks.results import Figure, problems, write  # noqa: E402
 from hf_hardneg.devices import found_gpu  # noqa: E402
+from hf_hardneg.presets import PRESETS  # noqa: E402
 
-FIGURES = (mine_bm25, select_from_pool, lazy_veto, miner_hash, gpu, estimates, growth)
+FIGURES = (
+    mine_bm25, select_from_pool, lazy_veto, miner_hash, gpu, estimates, growth, presets,
+    stage_speed,
+)  # fmt: skip
 HEADER = "query-id\tcorpus-id\tscore\n"
 
 
@@ -247,7 +255,7 @@ def test_different_work_is_no_result() -> None:
 def test_a_result_that_contradicts_itself_is_not_written(tmp_path: Path) -> None:
     figure = Figure("a", "b")
     figure.add("one", 0, {"seconds": 2.0})
-    with pytest.raises(BenchmarkError, match="no targets"):
+    with pytest.raises(BenchmarkError, match="neither targets nor checks"):
         write(figure, tmp_path)
     figure.target("at most 1", 2.0, 1.0)
     _, result = write(figure, tmp_path)
@@ -339,3 +347,52 @@ def test_committed_results_are_complete(path: Path) -> None:
     assert path.stem == result["name"]
     assert result["name"] in cli.BENCHMARKS
     assert not [text for text in texts(result) if text.startswith(("/", "~")) or ":\\" in text]
+
+
+def test_the_page_of_presets_is_made_of_the_committed_result() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "presets.json").read_text())
+    shown = (ROOT / "docs" / "preset-figures.md").read_text(encoding="utf-8")
+    assert shown == page(result)
+    assert {run["preset"] for run in result["runs"]} | set(presets.LEFT_OUT) == set(PRESETS)
+
+
+@pytest.fixture
+def static(context: Context, tmp_path: Path) -> Iterator[None]:
+    """An embedding model where the benchmarks look for the static one."""
+    place = context.model.parent / "potion-4m-static"
+    shutil.copytree(save_bi_encoder(tmp_path / "bi-encoder"), place)
+    yield
+    shutil.rmtree(place)
+
+
+@pytest.mark.usefixtures("in_process", "static")
+def test_presets(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "QUERIES", {"medquad": 0})
+    monkeypatch.setattr(presets, "HIDING", "medquad")
+    wanted = ("bm25", "random", "bge", "margin", "denoised", "hybrid")
+    few = [case for case in presets.cases() if case.preset in wanted]
+    monkeypatch.setattr(presets, "cases", lambda: iter(few))
+    result = taken(presets.run(context), tmp_path)
+    by_side = {run["side"]: run for run in result["runs"]}
+    assert len(by_side) == len(few) == 9
+    best = by_side["medquad: bm25, bm25"]
+    assert best["yield"] == 1
+    assert best["mean_rank"] >= 3
+    assert 0 <= best["relevant"] < 1
+    assert "mean_hardness" not in by_side["medquad: random, random"]
+    assert by_side["medquad: denoised, bm25"]["asked"] > 0
+    assert "| bm25 | bm25 | 100% |" in page(result)
+
+
+@pytest.mark.usefixtures("in_process", "static")
+def test_stage_speed(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {name: stage_speed.STAGES[name] for name in ("top", "importance", "distance-weighted")}
+    monkeypatch.setattr(stage_speed, "STAGES", few)
+    result = taken(stage_speed.run(context), tmp_path)
+    assert [target["about"] for target in result["targets"]] == [
+        about
+        for name in few
+        for about in (
+            f"seconds of select with {name}", f"MiB of select with {name}, above the imports"
+        )
+    ]  # fmt: skip

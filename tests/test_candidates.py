@@ -134,17 +134,16 @@ def test_keep_empties_slots_and_does_nothing_else(
         max_size=6,
     )
 )
-def test_lowest_positive_score_of_each_query(scores: list[list[float]]) -> None:
+def test_the_score_that_stands_for_the_positives_of_each_query(scores: list[list[float]]) -> None:
     flat = [score for line in scores for score in line]
     batch = queries([len(line) for line in scores])
     found = candidates(np.zeros((len(scores), 1)), positive_scores=flat)
-    want = np.array(
-        [np.nan if not line or np.isnan(line).any() else min(line) for line in scores],
-        dtype=np.float32,
-    )
-    got = found.lowest_positive_scores(batch)
-    assert np.array_equal(got, want, equal_nan=True)
-    assert got.dtype == np.float32
+    for against, pick in (("min", min), ("max", max), ("mean", np.mean), ("own", min)):
+        known = [[float(np.float32(score)) for score in line] for line in scores]
+        want = [np.nan if not line or np.isnan(line).any() else pick(line) for line in known]
+        got = found.positive_score(batch, against)
+        assert np.allclose(got, want, rtol=1e-12, atol=1e-12, equal_nan=True)
+        assert got.dtype == np.float64
 
 
 def test_a_batch_is_not_changed_in_place() -> None:

@@ -101,6 +101,7 @@ def test_one_process_is_a_world_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert world() == World(0, 1)
     assert world().main
+    assert world().from_main(lambda: "worked out here") == "worked out here"
     world().wait()
     second = World(1, 3)
     assert [number for number in range(8) if second.mine(number)] == [1, 4, 7]

@@ -12,7 +12,9 @@ from scipy import stats
 
 from hf_hardneg.hashing import (
     EMPTY_TEXT_KEY,
+    KeySet,
     _splitmix64,
+    among,
     exact_key,
     exact_keys,
     gumbel_noise,
@@ -211,3 +213,18 @@ def test_keys_are_the_same_on_every_machine() -> None:
     assert exact_key("hard negative") == 0xB5B1C94546B1DD01
     assert text_key("  Hard\tNEGATIVE") == exact_key("hard negative")
     assert mix(1, key_array(2), key_array(3)).tolist() == [0x882D1ACC8D6C3B48]
+
+
+@given(
+    st.lists(st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 40)), max_size=60),
+    st.lists(st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 50)), max_size=60),
+)
+def test_a_set_of_keys_holds_what_it_was_given(known: list[int], asked: list[int]) -> None:
+    keys = np.array(known, dtype=np.uint64)
+    questions = np.array([*asked, *known[:9]], dtype=np.uint64)
+    wanted = [key in set(known) for key in questions.tolist()]
+    held = KeySet(keys)
+    assert len(held) == len(set(known))
+    assert held.holds(questions).tolist() == wanted
+    assert held.holds(questions[:, None]).shape == (len(questions), 1)
+    assert among(np.sort(keys), questions).tolist() == wanted

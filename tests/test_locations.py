@@ -15,7 +15,7 @@ from hf_hardneg import FaissRetriever, OfflineMiner
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import CorpusError, ParameterError
 from hf_hardneg.locations import SCHEMES, is_location, location_of
-from hf_hardneg.strategy import RETRIEVERS
+from hf_hardneg.registry import registered
 
 
 def pairs() -> Dataset:
@@ -51,7 +51,7 @@ def test_what_an_address_says(url: str, retriever: str, options: dict[str, Any])
 
 
 def test_every_scheme_is_a_retriever() -> None:
-    assert set(SCHEMES) <= set(RETRIEVERS)
+    assert set(SCHEMES) <= set(registered().retrievers)
 
 
 @pytest.mark.parametrize(

@@ -221,9 +221,9 @@ def test_each_split_has_a_percentile_of_its_own() -> None:
 
 def test_a_stream_cannot_have_a_percentile() -> None:
     known = mining("bm25@30+margin(percentile=0.3)")
-    with pytest.raises(StrategyError, match=r"percentile.*Dataset"):
+    with pytest.raises(StrategyError, match=r"margin has to see.*Dataset"):
         known.mine(ROWS.to_iterable_dataset())
-    with pytest.raises(StrategyError, match=r"percentile.*Dataset"):
+    with pytest.raises(StrategyError, match=r"margin has to see.*Dataset"):
         ROWS.map(known.knowing(ROWS), batched=True)
 
 

@@ -104,7 +104,7 @@ def test_miners_that_cannot_be_made(case: str) -> None:
         ("bm25+rank(range_min=5, range_max=5)", ParameterError, r"range_min=5 is not below"),
         ("bm25+rank(range_min=9, range_max=5)", ParameterError, r"range_min=9 is not below"),
         ("bm25+rank(range_min=0)", ParameterError, r"range_min=0; .* at least 1"),
-        ("random+margin(relative=0.1)", StrategyError, r"margin compares scores.*'random'"),
+        ("random+margin(relative=0.1)", StrategyError, r"'margin' needs scores.*'random'"),
         ("bm25+top+random", StrategyError, r"2 samplers: top, random"),
         ("", StrategyError, r"the strategy is ''"),
         (None, StrategyError, r"the strategy is None"),

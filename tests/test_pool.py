@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,32 @@ def test_missing_scores_are_null_and_come_back_as_nan(corpus: Corpus) -> None:
     back = candidates_of(table, queries, corpus, ("random",))
     assert np.isnan(back.scores).all()
     np.testing.assert_array_equal(back.positive_scores, [np.nan, 2.0])
+
+
+@given(batches, st.integers(1, 3))
+def test_ranks_in_several_lists_come_back(corpus: Corpus, batch: Batch, lists: int) -> None:
+    queries, candidates = batch
+    ranks = np.random.default_rng(lists).integers(0, 9, (*candidates.shape, lists))
+    ranks = np.where(candidates.filled[:, :, None], ranks, 0).astype(np.int32)
+    names = ("one", "two", "three")[:lists]
+    joined = replace(candidates, source_ranks=ranks, source_names=names)
+    back = candidates_of(pa.table(pool_columns(queries, joined)), queries, corpus, names)
+    assert back.source_ranks is not None
+    assert back.source_ranks.dtype == np.int32
+    assert back.source_ranks.shape == (*back.shape, lists)
+    for line, filled in enumerate(candidates.filled):
+        number = int(filled.sum())
+        assert back.source_ranks[line, :number].tolist() == ranks[line][filled].tolist()
+        assert not back.source_ranks[line, number:].any()
+
+
+@pytest.mark.parametrize("ranks", [[[[1, 2]], [[1, 2]]], [[[1, 2], [1]], [[1, 2]]]])
+def test_ranks_in_several_lists_that_do_not_fit(corpus: Corpus, ranks: list[Any]) -> None:
+    queries, candidates = make_batch([[3, 4], [5]], [[2.0, 1.0], [1.0]], [[1.0], [2.0]])
+    columns = pool_columns(queries, candidates)
+    columns["candidate_source_ranks"] = pa.array(ranks, pa.list_(pa.list_(pa.int32())))
+    with pytest.raises(PoolError, match="candidate_source_ranks does not hold one list for each"):
+        candidates_of(pa.table(columns), queries, corpus, ("one", "two"))
 
 
 def test_a_batch_without_any_candidate(corpus: Corpus) -> None:

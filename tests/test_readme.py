@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -36,9 +37,13 @@ def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
-def test_python_blocks_of_the_docs_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_blocks_of_the_docs_run(
+    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a comment says is printed is printed."""
-    names: dict[str, Any] = {}
+    module = ModuleType(f"page_{page.stem.replace('-', '_')}")  # classes are pickled by their place
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names = vars(module)
     said: list[str] = []
     for block in blocks("python", page.read_text(encoding="utf-8")):
         exec(compile(block, page.name, "exec"), names)

@@ -10,9 +10,15 @@ from stage_data import random_batch
 
 from hf_hardneg import Corpus
 from hf_hardneg.candidates import Candidates, Queries
-from hf_hardneg.filters import Filter, Verdict, Veto
+from hf_hardneg.filters import Filter, RowFilter, Verdict, Veto
 from hf_hardneg.samplers import Sampler
-from hf_hardneg.testing import ContractError, check_filter, check_sampler, check_veto
+from hf_hardneg.testing import (
+    ContractError,
+    check_filter,
+    check_row_filter,
+    check_sampler,
+    check_veto,
+)
 
 
 class Odd(Filter):
@@ -75,6 +81,21 @@ class Secret(Odd):
         self.rest = object() if rest == 1 else rest  # type: ignore[assignment]
 
 
+class Forgets(Odd):
+    """Learns something that its state does not carry."""
+
+    def __init__(self, *, rest: int = 1) -> None:
+        super().__init__(rest=rest)
+        self._learnt = False
+
+    def learn(self) -> Forgets:
+        self._learnt = True
+        return self
+
+    def mask(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+        return super().mask(queries, candidates) & self._learnt
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -93,6 +114,33 @@ def test_broken_filters(kind: type[Odd], said: str) -> None:
         check_filter(kind(), *random_batch(1))
 
 
+def test_a_filter_whose_state_lacks_what_it_learnt() -> None:
+    check_filter(Forgets(), *random_batch(1))  # it keeps nothing, here and there
+    with pytest.raises(ContractError, match="pickled, it gives something else"):
+        check_filter(Forgets().learn(), *random_batch(1))
+
+
+class OddRows(RowFilter):
+    """A row filter whose pickled copy may say something else."""
+
+    name = "odd-rows"
+
+    def __init__(self, *, action: str = "flag") -> None:
+        self.action = action
+        self._learnt = False
+
+    def flags(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+        return np.full(len(queries), self._learnt)
+
+
+def test_a_row_filter_whose_state_lacks_what_it_learnt() -> None:
+    rule = OddRows()
+    check_row_filter(rule, *random_batch(1))
+    rule._learnt = True
+    with pytest.raises(ContractError, match="pickled, it gives something else"):
+        check_row_filter(rule, *random_batch(1))
+
+
 def test_a_filter_that_warns() -> None:
     with pytest.raises(RuntimeWarning):
         check_filter(Warns(), *random_batch(1))
@@ -106,7 +154,7 @@ class Scaled(Sampler):
     def __init__(self, *, scale: float = 2.0) -> None:
         self.scale = scale
 
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
         scores = candidates.scores.astype(np.float64)
         return np.where(np.isnan(scores), 0.0, scores * self.scale)
 
@@ -114,19 +162,19 @@ class Scaled(Sampler):
 class Softmax(Scaled):
     """Forgets that the score may be missing."""
 
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
         return candidates.scores.astype(np.float64) * self.scale
 
 
 class Infinite(Scaled):
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
-        weights = super().log_weights(queries, candidates)
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
+        weights = super().log_weights(queries, candidates, seed)
         return np.where(weights > 1, np.inf, weights)
 
 
 class Centred(Scaled):
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
-        return super().log_weights(queries, candidates) + len(queries)
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
+        return super().log_weights(queries, candidates, seed) + len(queries)
 
 
 class FillsEmpty(Scaled):
@@ -140,9 +188,9 @@ class Single(Scaled):
 
 
 class Settles(Scaled):
-    def log_weights(self, queries: Queries, candidates: Candidates) -> np.ndarray:
+    def log_weights(self, queries: Queries, candidates: Candidates, seed: int) -> np.ndarray:
         candidates.scores[np.isnan(candidates.scores)] = 0
-        return super().log_weights(queries, candidates)
+        return super().log_weights(queries, candidates, seed)
 
 
 class Fixed(Scaled):

@@ -135,6 +135,22 @@ def _fewest(
     return len(needed)
 
 
+def _where_most_pass(lengths: Sequence[int], passed: Sequence[bool], n: int) -> dict[str, int]:
+    """Return what the queries need of whose candidates more than half pass: each by itself."""
+    counts = {"queries": 0, "pairs": 0, "fewest": 0}
+    place = 0
+    for length in lengths:
+        own = passed[place : place + length]
+        place += length
+        if 2 * sum(own) <= length:
+            continue
+        survivors = [pair for pair, passes in enumerate(own) if passes]
+        counts["queries"] += 1
+        counts["pairs"] += length
+        counts["fewest"] += survivors[n - 1] + 1 if len(survivors) >= n else length
+    return counts
+
+
 def everything(
     corpus: str,
     pool: str,
@@ -185,6 +201,10 @@ def everything(
         "survival": {str(limit): round(float((scores < limit).mean()), 4) for limit in thresholds},
         "fewest": {
             str(limit): _fewest(pairs, lengths, (scores < limit).tolist(), n)
+            for limit in thresholds
+        },
+        "where_most_pass": {
+            str(limit): _where_most_pass(lengths, (scores < limit).tolist(), n)
             for limit in thresholds
         },
     }

@@ -1,4 +1,4 @@
-"""The contracts of a filter and of a veto."""
+"""The contracts of what keeps a candidate, or a row, from being used."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.stage import Stage
 from hf_hardneg.workload import Nearest, Phase, Workload
 
-__all__ = ["Filter", "Verdict", "Veto"]
+__all__ = ["ROW_ACTIONS", "Diversity", "Filter", "RowFilter", "Verdict", "Veto"]
+
+ROW_ACTIONS = ("flag", "drop")
+"""What a row filter may do with a row that it flags."""
 
 
 class Filter(Stage, ABC):
     """A cheap decision about every candidate at once. A subclass writes :meth:`mask`.
 
     Attributes:
-        needs_scores: refuses a retriever whose candidates have no scores.
+        among_survivors: whether the decision on a candidate depends on which others are left.
+            Such a filter is given only what the filters before it kept, and is applied once: a
+            second time it sees fewer and may drop more.
     """
 
-    needs_scores: ClassVar[bool] = False
+    among_survivors: ClassVar[bool] = False
 
     @abstractmethod
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
@@ -34,14 +39,49 @@ class Filter(Stage, ABC):
         """Return the candidates with the slots emptied that the filter drops."""
         return candidates.keep(self.mask(queries, candidates) & candidates.filled)
 
-    @property
-    def needs_fit(self) -> bool:
-        """Whether the filter has to see the positives' scores of all rows first."""
-        return False
 
-    def fitted(self, positive_scores: NDArray[np.float32]) -> Filter:
-        """Return the filter fitted to the scores of all positives, shape (positives,)."""
-        return self
+class RowFilter(Stage, ABC):
+    """A decision about a row as a whole: its positive looks wrong, its query is held out.
+
+    Decided before any negative is chosen. A flagged row keeps its negatives, and the column
+    ``hard_negative_flags`` names the filter; with ``action="drop"`` it is left out. Both are
+    counted in the report. A subclass writes :meth:`flags` and takes ``action``.
+
+    Attributes:
+        action: ``flag`` or ``drop``.
+    """
+
+    action: str = "flag"
+
+    @abstractmethod
+    def flags(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
+        """Return which rows are flagged, shape (batch,).
+
+        Args:
+            queries: the batch.
+            candidates: all that was retrieved, positives among them.
+        """
+
+
+class Diversity(Stage, ABC):
+    """Passes over a candidate that is too much like a negative chosen before it.
+
+    Asked in the sampler's order, after the vetoes. A subclass writes :meth:`alike`.
+    """
+
+    @abstractmethod
+    def alike(
+        self, rows: NDArray[np.int64], others: NDArray[np.int64], corpus: Corpus
+    ) -> NDArray[np.bool_]:
+        """Return which pairs of documents are too much alike, shape (pairs,).
+
+        Must depend on the two documents alone.
+
+        Args:
+            rows: corpus rows of candidates, shape (pairs,).
+            others: corpus rows of negatives that were chosen, shape (pairs,).
+            corpus: where the texts are.
+        """
 
 
 class Verdict(IntEnum):
@@ -62,10 +102,13 @@ class Veto(Stage, ABC):
     Attributes:
         keep_top_k: how many candidates of a query it may be asked about; ``None`` for all.
         promotes: whether a verdict may be :attr:`Verdict.PROMOTE` and shall be written out.
+        fill_beyond: a query with too few survivors takes candidates of a higher raw rank than
+            this that the veto was not asked about; they are marked as fill. ``None``: it does not.
     """
 
     keep_top_k: int | None = None
     promotes: bool = False
+    fill_beyond: int | None = None
 
     @abstractmethod
     def judge(
@@ -88,9 +131,6 @@ class Veto(Stage, ABC):
         Returns:
             Shape (asked,).
         """
-
-    def prepare(self) -> None:
-        """Check before the work starts that the veto can be asked: its model opens, and so on."""
 
     def trial(self, work: Workload, nearest: Nearest, corpus: Corpus) -> tuple[Phase, ...]:
         """Try a few decisions and say what all of them are expected to take.

@@ -51,6 +51,13 @@ class CrossEncoderDenoiser(Veto):
         positive_margin: instead of ``threshold``: a negative scores below the positive's own
             cross-encoder score (the lowest, if there are several) minus this.
         promote: write pseudo-positives out.
+        fill_beyond: RocketQA's fallback for a row with too few survivors: what is missing is
+            filled with candidates of a raw rank above this (50 in the paper's setting), in the
+            sampler's order and without asking the cross-encoder. They are marked in the column
+            ``hard_negative_filled`` and counted as fill in the report. At least 1; ``None``, the
+            default: such a row stays short, or ``underfilled`` says what happens to it. The
+            retriever has to list more than this, as in ``bm25@200+denoised(fill_beyond=50)``;
+            else there is nothing to fill with.
         activation: the scale of all these numbers. ``sigmoid``: 0 to 1, the paper's scale, also
             for a model that gives logits. ``identity``: logits. ``model``: whatever the model is
             configured to give.
@@ -61,11 +68,13 @@ class CrossEncoderDenoiser(Veto):
         cache_dir: where scores are kept, so that no pair is scored twice.
 
     Raises:
-        ParameterError: thresholds in the wrong order or out of range.
+        ParameterError: thresholds in the wrong order, or a parameter out of range.
         ModelError: the model cannot be had, or has more than one output.
     """
 
     name = "denoised"
+    source = "Qu et al., RocketQA, NAACL 2021, section 3.2"
+    costs = "a cross-encoder, lazily: about as many pairs as negatives"
 
     def __init__(
         self,
@@ -76,6 +85,7 @@ class CrossEncoderDenoiser(Veto):
         keep_top_k: int = 50,
         positive_margin: float | None = None,
         promote: bool = False,
+        fill_beyond: int | None = None,
         activation: str = "sigmoid",
         revision: str | None = None,
         max_length: int | None = None,
@@ -100,6 +110,9 @@ class CrossEncoderDenoiser(Veto):
         )
         self.promote = promote
         self.promotes = promote
+        self.fill_beyond = (
+            None if fill_beyond is None else whole_number(self.name, "fill_beyond", fill_beyond, 1)
+        )
         self.activation = one_of(self.name, "activation", activation, ACTIVATIONS)
         for name, value in (
             ("revision", revision), ("max_length", max_length), ("device", device)

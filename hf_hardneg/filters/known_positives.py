@@ -5,30 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.candidates import Candidates, Queries
+from hf_hardneg.candidates import Candidates, Queries, among
 from hf_hardneg.filters.base import Filter
 from hf_hardneg.hashing import EMPTY_TEXT_KEY
 
 __all__ = ["ALWAYS_ON", "KnownPositiveIds", "KnownPositiveTexts", "QueryText"]
-
-
-def _among(
-    values: NDArray[np.generic], offsets: NDArray[np.int64], wanted: NDArray[np.generic]
-) -> NDArray[np.bool_]:
-    """Return where ``values`` (batch, k) hold one of their line's ragged ``wanted``.
-
-    One pass for each place in the lists; the passes get short quickly, because few queries have
-    many positives.
-    """
-    found = np.zeros(values.shape, dtype=np.bool_)
-    counts = np.diff(offsets)
-    for place in range(int(counts.max(initial=0))):
-        lines = np.flatnonzero(counts > place)
-        if len(lines) == len(values):  # nothing to pick out, nothing to copy
-            found |= values == wanted[offsets[:-1] + place][:, None]
-        else:
-            found[lines] |= values[lines] == wanted[offsets[lines] + place][:, None]
-    return found
 
 
 class KnownPositiveIds(Filter):
@@ -38,7 +19,7 @@ class KnownPositiveIds(Filter):
 
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
         """Keep what is not a known positive's row."""
-        return ~_among(candidates.rows, queries.known_offsets, queries.known_rows)
+        return ~among(candidates.rows, queries.known_offsets, queries.known_rows)
 
 
 class KnownPositiveTexts(Filter):
@@ -48,7 +29,7 @@ class KnownPositiveTexts(Filter):
 
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
         """Keep what has not a known positive's text."""
-        return ~_among(candidates.document_keys, queries.known_offsets, queries.known_keys)
+        return ~among(candidates.document_keys, queries.known_offsets, queries.known_keys)
 
 
 class QueryText(Filter):

@@ -9,6 +9,8 @@ from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.checks import at_least, fraction
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.filters.base import Filter
+from hf_hardneg.margins import Margin, one_kind
+from hf_hardneg.stage_inputs import Rows
 
 __all__ = ["MarginFilter"]
 
@@ -18,7 +20,8 @@ DEFAULT_RELATIVE = 0.05
 class MarginFilter(Filter):
     """Keeps candidates whose score lies a margin below the positive's, by the same scorer.
 
-    With ``s`` the candidate's score and ``s+`` the LOWEST score among the row's positives:
+    With ``s`` the candidate's score and ``s+`` that of the row's positive (of several, the lowest,
+    unless ``against`` says otherwise):
 
     - absolute: ``s < s+ - margin``;
     - relative: ``s < s+ - relative * |s+|``. For ``s+ > 0`` this is ``s < (1 - relative) * s+``,
@@ -36,13 +39,20 @@ class MarginFilter(Filter):
         relative: the relative margin, from 0 to 1. The default, 0.05, holds when none is given.
         percentile: the quantile, from 0 to 1.
         cut: the score that ``percentile`` was fitted to; set by :meth:`fitted`.
+        against: which positive of a row with several: ``min``, the strictest and the default, with
+            which one noisy low positive costs the row most of its candidates; ``max``, ``mean``,
+            or ``own``: each positive by itself, so that such a row becomes one row for each, with
+            its siblings still known as positives. The rows are made for the whole strategy: a
+            further margin of it then meets rows of one positive, whatever its ``against`` is.
+            That takes ``miner.mine`` or ``miner.select``, which may make rows.
 
     Raises:
         ParameterError: more than one of the three, or a value out of range.
     """
 
     name = "margin"
-    needs_scores = True
+    source = "Moreira et al., NV-Retriever, 2024"
+    needs = ("scores",)
 
     def __init__(
         self,
@@ -51,30 +61,25 @@ class MarginFilter(Filter):
         relative: float | None = None,
         percentile: float | None = None,
         cut: float | None = None,
+        against: str = "min",
     ) -> None:
         """Check that one kind of margin is asked for."""
-        given = [
-            name
-            for name, value in (
-                ("margin", margin), ("relative", relative), ("percentile", percentile)
-            )
-            if value is not None
-        ]  # fmt: skip
-        if len(given) > 1:
-            raise ParameterError(
-                f"margin: {' and '.join(given)} are both given; expected one kind of margin. Use "
-                "two stages to apply both: 'margin(margin=0.1)+margin(relative=0.05)'."
-            )
+        one_kind(self.name, margin=margin, relative=relative, percentile=percentile)
         if cut is not None and percentile is None:
             raise ParameterError(
                 f"margin: cut={cut} is given without percentile, which it belongs to. For a limit "
                 "of your own use score(max_score=...)."
             )
-        self.margin = None if margin is None else at_least("margin", "margin", margin, 0)
-        self.relative = None if relative is None else fraction("margin", "relative", relative)
+        checked = Margin.checked(self.name, margin, relative, against)
+        self.margin, self.relative, self.against = checked.margin, checked.relative, checked.against
         self.percentile = (
             None if percentile is None else fraction("margin", "percentile", percentile)
         )
+        if percentile is not None and against != "min":
+            raise ParameterError(
+                f"margin: against={against!r} is given with percentile, whose limit is the same "
+                "for all rows. Leave one of the two out."
+            )
         self.cut = None if cut is None else at_least("margin", "cut", cut, -np.inf)
 
     @property
@@ -82,10 +87,11 @@ class MarginFilter(Filter):
         """A percentile margin has to see the scores of all positives."""
         return self.percentile is not None and self.cut is None
 
-    def fitted(self, positive_scores: NDArray[np.float32]) -> MarginFilter:
+    def fitted(self, rows: Rows) -> MarginFilter:
         """Return the filter with the quantile of the positives' scores worked out."""
         if not self.needs_fit:
             return self
+        positive_scores = rows.positive_scores()
         scored = positive_scores[~np.isnan(positive_scores)]
         if not len(scored):
             raise ParameterError(
@@ -105,11 +111,10 @@ class MarginFilter(Filter):
             )
         if self.cut is not None:
             return candidates.scores < np.float32(self.cut)
-        lowest = candidates.lowest_positive_scores(queries).astype(np.float64)
-        if self.margin is not None:
-            limit = lowest - self.margin
-        else:
-            relative = DEFAULT_RELATIVE if self.relative is None else self.relative
-            limit = lowest - relative * np.abs(lowest)
+        relative = self.relative
+        if self.margin is None and relative is None:
+            relative = DEFAULT_RELATIVE
+        margin = Margin(self.margin, relative, self.against)
+        limit = margin.limit(margin.positive(queries, candidates))
         # A comparison with nan is false: without a positive's score nothing is kept.
         return candidates.scores.astype(np.float64) < limit[:, None]

@@ -25,7 +25,7 @@ class ScoreFilter(Filter):
     """
 
     name = "score"
-    needs_scores = True
+    needs = ("scores",)
 
     def __init__(self, *, min_score: float | None = None, max_score: float | None = None) -> None:
         """Check the bounds."""

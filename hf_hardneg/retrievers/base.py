@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import StrategyError
 from hf_hardneg.stage import Stage
 from hf_hardneg.trials import try_on_a_part, try_search
 from hf_hardneg.workload import Phase, Trial, Workload
@@ -30,7 +31,7 @@ class Retriever(Stage, ABC):
     Attributes:
         corpus: the documents.
         top_k: candidates to retrieve for each query.
-        scored: whether scores mean anything; margins need a retriever with scores.
+        gives: what other stages may need of it, of :data:`~hf_hardneg.stage_inputs.NEEDS`.
         batch_rows: queries in a call of :meth:`search`; no influence on the result.
         encodes_queries: whether :meth:`prepare_queries` does anything.
         encodes_candidates: whether :meth:`prepare_candidates` does anything.
@@ -38,14 +39,48 @@ class Retriever(Stage, ABC):
         brings_corpus: whether it reads the documents where it searches, if none are given.
     """
 
-    scored: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 2_000
     encodes_queries: ClassVar[bool] = False
     encodes_candidates: ClassVar[bool] = False
     brings_corpus: ClassVar[bool] = False
     reads_keys: ClassVar[bool] = True
+    gives: frozenset[str] = frozenset({"scores"})
     corpus: Corpus
     top_k: int
+
+    @property
+    def scored(self) -> bool:
+        """Whether scores mean anything; margins need a retriever with scores."""
+        return "scores" in self.gives
+
+    @property
+    def unit_vectors(self) -> bool:
+        """Whether scores are cosines of vectors; may open a model."""
+        return False
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        raise self._no_vectors()
+
+    def scores_are_similarities(self, sources: tuple[str, ...]) -> bool:
+        """Return whether :meth:`query_similarity` is the score of candidates of these sources."""
+        return False
+
+    def document_similarity(
+        self, one: NDArray[np.int64], other: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of pairs of documents, shape (pairs,)."""
+        raise self._no_vectors()
+
+    def query_similarity(
+        self, texts: Sequence[str], lines: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of pairs of a query ``texts[lines]`` and a document, (pairs,)."""
+        raise self._no_vectors()
+
+    def _no_vectors(self) -> StrategyError:
+        return StrategyError(f"the retriever {self.name!r} keeps no vectors of documents.")
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -60,10 +95,6 @@ class Retriever(Stage, ABC):
     def models(self) -> dict[str, dict[str, str]]:
         """Return what identifies the models, by the name of the retriever; empty without any."""
         return {}
-
-    def notes(self) -> tuple[str, ...]:
-        """Say what a reader of the results should know; stands in the report."""
-        return ()
 
     @abstractmethod
     def search(self, queries: Queries) -> Hits:
@@ -170,6 +201,32 @@ class JoinedRetriever(Retriever):
     def __getstate__(self) -> dict[str, Any]:
         """Return the parameters and the parts."""
         return {**super().__getstate__(), self.parts_parameter: getattr(self, self.parts_parameter)}
+
+    @property
+    def gives(self) -> frozenset[str]:  # type: ignore[override]
+        """Scores of its own, and vectors where a part has them."""
+        return frozenset({"scores"}) | {"vectors"} & self._with_vectors().gives
+
+    def _with_vectors(self) -> Retriever:
+        """Return the first part that has vectors; the first of all if none has."""
+        return next((part for part in self.parts if "vectors" in part.gives), self.parts[0])
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors of the part that has them."""
+        return self._with_vectors().dimension
+
+    def document_similarity(
+        self, one: NDArray[np.int64], other: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of pairs of documents by the part that has vectors."""
+        return self._with_vectors().document_similarity(one, other)
+
+    def query_similarity(
+        self, texts: Sequence[str], lines: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of queries and documents by the part that has vectors."""
+        return self._with_vectors().query_similarity(texts, lines, rows)
 
     @property
     def batch_rows(self) -> int:  # type: ignore[override]

@@ -64,6 +64,7 @@ class BM25Retriever(Retriever):
     """
 
     name = "bm25"
+    source = "Robertson and Zaragoza, The probabilistic relevance framework, 2009; bm25s"
     reads_keys = False
 
     def __init__(

@@ -59,6 +59,16 @@ def block_size(memory_gb: float, dimension: int) -> int:
     return max(int(memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * dimension)), 1)
 
 
+def _limit_threads() -> None:
+    """Let faiss work with the threads that there are.
+
+    A forked worker inherits the thread pool without its threads, and would wait for them for ever.
+    """
+    import faiss
+
+    faiss.omp_set_num_threads(usable_threads())
+
+
 class DenseRetriever(ModelStage, Retriever):
     """Candidates by the similarity of vectors, in bounded memory.
 
@@ -108,10 +118,13 @@ class DenseRetriever(ModelStage, Retriever):
     """
 
     name = "dense"
+    source = "Karpukhin et al., Dense passage retrieval, EMNLP 2020"
+    costs = "every text is encoded once"
     settings = (
         "revision", "dtype", "query_prompt", "document_prompt", "max_length", "truncate_dim",
         "similarity", "backend",
     )  # fmt: skip
+    gives = frozenset({"scores", "vectors", "unit vectors"})
     reads_keys = False
     batch_rows = 16_384
     """Each batch reads all vectors once, so large ones are cheaper."""
@@ -149,6 +162,8 @@ class DenseRetriever(ModelStage, Retriever):
             for name, value in (("max_length", max_length), ("truncate_dim", truncate_dim))
         )
         self.similarity, self.backend = similarity, backend
+        if similarity not in (None, "cosine"):
+            self.gives = type(self).gives - {"unit vectors"}
         self.storage = one_of(self.name, "storage", storage, STORAGES)
         self.index = index
         if not isinstance(index, str) or not index.strip():
@@ -285,15 +300,13 @@ class DenseRetriever(ModelStage, Retriever):
 
     def search(self, queries: Queries) -> Hits:
         """Return the nearest documents; see :meth:`Retriever.search`."""
-        import faiss
-
         documents = self._ready()
         shape = (len(queries), self.top_k)
         if not len(queries):
             return np.full(shape, NO_ROW, np.int64), np.full(shape, -np.inf, np.float32)
         vectors = self._encoded(queries.texts, "query")
         self._check_dimension(vectors, documents)
-        faiss.omp_set_num_threads(usable_threads())
+        _limit_threads()
         index = self._open_index(documents)
         if index is not None:
             numbers, scores = index.search(vectors, self.top_k)
@@ -337,3 +350,49 @@ class DenseRetriever(ModelStage, Retriever):
                 vectors, owner[outside], others, np.arange(len(texts)), documents.similarity
             )
         return scores
+
+    # -- what other stages ask ---------------------------------------------------------------
+
+    @property
+    def unit_vectors(self) -> bool:
+        """Whether scores are cosines, as the vectors on disk say, or else the model.
+
+        Without vectors a model is opened that has to say so itself.
+        """
+        documents = self._vectors()
+        # A model that did not come along to this process cannot be asked; its vectors can.
+        told = documents if documents.complete else self._encoder
+        return told.similarity == "cosine"
+
+    @property
+    def dimension(self) -> int:
+        """Length of the documents' vectors."""
+        return self._ready().dimension
+
+    def scores_are_similarities(self, sources: tuple[str, ...]) -> bool:
+        """Return whether the candidates were found by vectors alone."""
+        return sources == self.source_names
+
+    def document_similarity(
+        self, one: NDArray[np.int64], other: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of pairs of documents; see :class:`VectorSource`."""
+        _limit_threads()
+        documents = self._ready()
+        numbers, place = np.unique(
+            documents.numbers_of(np.concatenate([one, other])), return_inverse=True
+        )
+        vectors = documents.take(numbers)
+        return pair_similarity(
+            vectors, place[: len(one)], vectors, place[len(one) :], documents.similarity
+        )
+
+    def query_similarity(
+        self, texts: Sequence[str], lines: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the similarity of queries and documents; see :class:`VectorSource`."""
+        _limit_threads()
+        documents = self._ready()
+        numbers, place = np.unique(documents.numbers_of(rows), return_inverse=True)
+        vectors = self._encoded(texts, "query")
+        return pair_similarity(vectors, lines, documents.take(numbers), place, documents.similarity)

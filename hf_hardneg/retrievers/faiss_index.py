@@ -69,6 +69,7 @@ class FaissRetriever(EncodingStage, Retriever):
     """
 
     name = "faiss"
+    costs = "queries are encoded"
     batch_rows = 16_384
     """Each batch reads all vectors of a flat index once, so large ones are cheaper."""
 

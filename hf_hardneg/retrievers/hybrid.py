@@ -47,6 +47,7 @@ class HybridRetriever(JoinedRetriever):
     """
 
     name = "fusion"
+    source = "Cormack et al., Reciprocal rank fusion, SIGIR 2009"
     parts_parameter = "retrievers"
     wants = "joins several retrievers"
     example = "bm25,dense+fusion(by='weighted')+denoised"

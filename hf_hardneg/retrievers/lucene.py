@@ -69,6 +69,7 @@ class LuceneRetriever(Retriever):
     """
 
     name = "lucene"
+    source = "Yang et al., Anserini, SIGIR 2017; Pyserini"
     brings_corpus = True
     reads_keys = False
 

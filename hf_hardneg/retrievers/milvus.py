@@ -59,6 +59,7 @@ class MilvusRetriever(StoreStage, Retriever):
     """
 
     name = "milvus"
+    costs = "queries are encoded"
     brings_corpus = True
 
     def _connect(self) -> MilvusStore:

@@ -89,6 +89,8 @@ class MultiVectorRetriever(JoinedRetriever):
     """
 
     name = "multi-vector"
+    source = "Khattab and Zaharia, ColBERT, SIGIR 2020"
+    costs = "every candidate is encoded once"
     parts_parameter = "first"
     wants = "scores the candidates of retrievers anew"
     example = "bm25@200+multi-vector(top_k=100)+margin(relative=0.05)"

@@ -57,6 +57,7 @@ class QdrantRetriever(StoreStage, Retriever):
     """
 
     name = "qdrant"
+    costs = "queries are encoded"
     brings_corpus = True
 
     def _connect(self) -> QdrantStore:

@@ -74,6 +74,8 @@ class SparseRetriever(Retriever):
     """
 
     name = "sparse"
+    source = "Formal et al., SPLADE v2, 2021"
+    costs = "every text is encoded once"
     encodes_queries = True
     batch_rows = 16_384
     """Each batch reads the whole index once, so large ones are cheaper."""

@@ -71,6 +71,7 @@ class WeaviateRetriever(StoreStage, Retriever):
     """
 
     name = "weaviate"
+    costs = "queries are encoded"
     brings_corpus = True
 
     def __init__(

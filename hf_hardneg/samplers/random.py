@@ -16,6 +16,8 @@ class RandomSampler(Sampler):
 
     name = "random"
 
-    def log_weights(self, queries: Queries, candidates: Candidates) -> NDArray[np.float64]:
+    def log_weights(
+        self, queries: Queries, candidates: Candidates, seed: int
+    ) -> NDArray[np.float64]:
         """Return zeros."""
         return np.zeros(candidates.shape, dtype=np.float64)

@@ -17,7 +17,9 @@ class TopSampler(Sampler):
     name = "top"
     noisy = False
 
-    def log_weights(self, queries: Queries, candidates: Candidates) -> NDArray[np.float64]:
+    def log_weights(
+        self, queries: Queries, candidates: Candidates, seed: int
+    ) -> NDArray[np.float64]:
         """Return the score; without scores, the negative rank."""
         scores = candidates.scores.astype(np.float64)
         missing = np.isnan(scores)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from tiny_models import WORDS, logits, save_cross_encoder
 
-from hf_hardneg import Corpus, CrossEncoderDenoiser, RandomRetriever
+from hf_hardneg import Corpus, CrossEncoderDenoiser, OfflineMiner, RandomRetriever
 from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.errors import ModelError, ParameterError
 from hf_hardneg.filters import Verdict
@@ -217,6 +218,8 @@ def test_what_was_scored_before_a_kill_is_not_scored_again(
         ({"activation": "sigmiod"}, "Did you mean 'sigmoid'"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"max_length": 0}, "max_length=0"),
+        ({"fill_beyond": 0}, "fill_beyond=0; expected a whole number of at least 1"),
+        ({"fill_beyond": 2.5}, "fill_beyond=2.5"),
     ],
 )
 def test_parameters_that_cannot_be(options: dict[str, object], said: str) -> None:
@@ -233,3 +236,57 @@ def test_a_real_model_tells_relevant_from_not(cross_encoder_path: Path) -> None:
     )
     assert related > 0.9
     assert other < 0.1
+
+
+def test_short_rows_are_filled_from_beyond_a_rank(
+    tiny: Path, asked: list[list[tuple[str, str]]]
+) -> None:
+    """RocketQA's fallback: unasked, in the sampler's order, marked and counted."""
+    documents = {f"d{place}": text for place, text in enumerate(dict.fromkeys(DOCUMENTS))}
+    rows = Dataset.from_dict({"query": QUESTIONS, "positive": POSITIVES})
+    options = {"corpus": documents, "num_negatives": 4, "model": str(tiny), "threshold": 0.3}
+    plain = OfflineMiner("random@11+denoised", keep_top_k=6, **options)
+    full = OfflineMiner("random@11", corpus=documents, num_negatives=11)
+    alone = plain.mine(rows)
+    before = {pair for call in asked for pair in call}
+    miner = OfflineMiner("random@11+denoised", keep_top_k=6, fill_beyond=7, **options)
+    assert "fill_beyond=7" in miner.strategy
+    mined = miner.mine(rows)
+    assert {pair for call in asked for pair in call} == before  # fill is not asked about
+    names = {text: name for name, text in documents.items()}
+    filled = 0
+    for row, short, line in zip(mined, alone, full.retrieve(rows), strict=True):
+        first = short["hard_negative_ids"]
+        beyond = [f"d{number}" for number in line["candidate_rows"][7:]]
+        own = {names.get(text) for text in row["positive"]}
+        was_asked = {names[text] for query, text in before if query == row["query"]}
+        rest = [name for name in beyond if name not in own | was_asked]
+        wanted = [*first, *rest][:4]
+        assert row["hard_negative_ids"] == wanted
+        marks = [False] * len(first) + [True] * (len(wanted) - len(first))
+        assert row["hard_negative_filled"] == marks
+        filled += sum(marks)
+    assert filled > 2
+    assert miner.report(mined).slots_filled == filled
+    assert "hard_negative_filled" not in alone.column_names
+
+
+def test_nothing_is_filled_where_enough_survive_or_nothing_is_beyond(tiny: Path) -> None:
+    documents = {f"d{place}": text for place, text in enumerate(dict.fromkeys(DOCUMENTS))}
+    rows = Dataset.from_dict({"query": QUESTIONS, "positive": POSITIVES})
+    plain = {"corpus": documents, "model": str(tiny), "num_negatives": 3}
+    for more in ({"threshold": 1.0, "promote_above": 1.0}, {"fill_beyond": 50}):
+        how = {**plain, **more}
+        beyond = OfflineMiner("random@11+denoised", **{"fill_beyond": 1, **how}).mine(rows)
+        how.pop("fill_beyond", None)
+        alone = OfflineMiner("random@11+denoised", **how).mine(rows)
+        assert beyond["hard_negative_ids"] == alone["hard_negative_ids"]
+        assert not any(map(any, beyond["hard_negative_filled"]))
+
+
+def test_fill_beyond_is_part_of_the_recipe() -> None:
+    veto = CrossEncoderDenoiser("a/model", fill_beyond=50)
+    assert veto.fill_beyond == 50
+    assert veto.parameters() == {"model": "a/model", "fill_beyond": 50}
+    assert CrossEncoderDenoiser("a/model").fill_beyond is None
+    assert veto != CrossEncoderDenoiser("a/model")

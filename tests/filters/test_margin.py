@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage_data import Batch, batches, make_batch
+from stage_data import AllRows, Batch, batches, make_batch
 
 from hf_hardneg import MarginFilter
 from hf_hardneg.errors import ParameterError
@@ -90,7 +90,7 @@ def test_the_percentile_is_a_score_that_occurs() -> None:
     for share, cut in ((0.0, 1), (0.3, 2), (0.5, 3), (0.74, 3), (0.75, 4), (1.0, 5)):
         rule = MarginFilter(percentile=share)
         assert rule.needs_fit
-        fitted = rule.fitted(scores)
+        fitted = rule.fitted(AllRows(scores))
         assert fitted == MarginFilter(percentile=share, cut=cut)
         assert not fitted.needs_fit
         assert kept(fitted, [6.0, cut, cut - 0.5], [NAN]) == [cut - 0.5]
@@ -100,7 +100,7 @@ def test_the_percentile_is_a_score_that_occurs() -> None:
 @given(batches, st.lists(st.floats(-3, 3, width=32), min_size=1), st.floats(0, 1))
 def test_a_fitted_percentile(batch: Batch, positives: list[float], share: float) -> None:
     scores = np.array(positives, dtype=np.float32)
-    fitted = MarginFilter(percentile=share).fitted(scores)
+    fitted = MarginFilter(percentile=share).fitted(AllRows(scores))
     check_filter(fitted, *batch)
     assert fitted.cut in scores.tolist()
     assert (
@@ -120,9 +120,9 @@ def test_a_percentile_needs_all_positives_first() -> None:
     with pytest.raises(ParameterError, match="percentile needs the scores of all positives"):
         rule(queries, candidates)
     with pytest.raises(ParameterError, match="no positive has one"):
-        rule.fitted(np.array([NAN, NAN], dtype=np.float32))
+        rule.fitted(AllRows([NAN, NAN]))
     other = MarginFilter(margin=1)
-    assert other.fitted(np.array([1], dtype=np.float32)) is other
+    assert other.fitted(AllRows([1])) is other
 
 
 @pytest.mark.parametrize(

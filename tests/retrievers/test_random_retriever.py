@@ -10,9 +10,9 @@ from scipy.stats import chisquare
 
 from hf_hardneg import Corpus, RandomRetriever
 from hf_hardneg.candidates import NO_ROW
+from hf_hardneg.draws import random_rows
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.hashing import text_keys
-from hf_hardneg.retrievers.random import random_rows
 from hf_hardneg.testing import check_retriever, make_queries
 
 CORPUS = [f"document {number}" for number in range(30)]

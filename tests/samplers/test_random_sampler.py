@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from drawing import DRAWS, SURE, draws, line
 from hypothesis import given, settings
 from scipy.stats import chisquare, kstest
-from stage_data import Batch, batches, make_batch, query_keys
+from stage_data import Batch, batches, make_batch
 
 from hf_hardneg import RandomSampler
 from hf_hardneg.samplers import Sampler
 from hf_hardneg.testing import check_sampler
-
-SURE = 1e-4  # of fair draws, one in ten thousand looks less fair; seeds are fixed
-DRAWS = 100_000
 
 
 @settings(max_examples=20)
@@ -30,23 +26,12 @@ class Weighted(Sampler):
     def __init__(self, *, weights: tuple[float, ...] = (8, 4, 2, 1, 1)) -> None:
         self.weights = weights
 
-    def log_weights(self, queries: object, candidates: object) -> np.ndarray:
+    def log_weights(self, queries: object, candidates: object, seed: int) -> np.ndarray:
         return np.broadcast_to(np.log(self.weights), candidates.shape)  # type: ignore[attr-defined]
 
 
-def draws(sampler: Sampler, k: int) -> np.ndarray:
-    """Order of the slots of many queries over the same k candidates."""
-    queries, candidates = make_batch([list(range(k))], [[1.0] * k], [[0]])
-    queries = replace(queries, keys=query_keys(DRAWS))
-    many = {
-        name: np.repeat(getattr(candidates, name), DRAWS, axis=0)
-        for name in ("rows", "scores", "ranks", "sources", "document_keys")
-    }
-    return np.argsort(-sampler.keys(queries, replace(candidates, **many), 5), axis=1)
-
-
 def test_every_candidate_is_as_likely_at_every_place() -> None:
-    order = draws(RandomSampler(), 5)
+    order = draws(RandomSampler(), line([1.0] * 5))
     for place in range(5):
         assert chisquare(np.bincount(order[:, place], minlength=5)).pvalue > SURE
     pairs = np.bincount(order[:, 0] * 5 + order[:, 1], minlength=25)
@@ -57,7 +42,7 @@ def test_every_candidate_is_as_likely_at_every_place() -> None:
 @pytest.mark.parametrize("weights", [(8, 4, 2, 1, 1), (1, 1, 1, 1, 1), (100, 1, 1, 1, 0.5)])
 def test_noise_on_log_weights_is_sampling_without_replacement(weights: tuple[float, ...]) -> None:
     """First i, then j, with probability w_i/W * w_j/(W - w_i): the closed form."""
-    order = draws(Weighted(weights=weights), 5)
+    order = draws(Weighted(weights=weights), line([1.0] * 5))
     share = np.array(weights) / sum(weights)
     wanted = np.outer(share / (1 - share), share)
     np.fill_diagonal(wanted, 0)
