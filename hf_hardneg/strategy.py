@@ -258,6 +258,9 @@ def _routed(
         owners = [place for place, stage in enumerate(classes) if name in stage.defaults()]
         if not owners:
             raise ParameterError(_no_owner(name, classes))
+        if len(owners) > 1:  # what the string sets for the others is meant for the one that is left
+            left = [place for place in owners if name not in arguments[place]]
+            owners = left if len(left) == 1 else owners
         if len(owners) > 1:
             raise ParameterError(
                 f"{name!r} is a parameter of {'two' if len(owners) == 2 else 'several'} stages, "

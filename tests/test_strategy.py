@@ -355,6 +355,14 @@ def test_parameters_that_make_no_sense(
         assert said in str(error.value)
 
 
+def test_a_parameter_that_the_string_sets_for_all_but_one(context: dict[str, Any]) -> None:
+    text = "bm25@7,dense(model='m')+denoised"
+    given = made(text, context, model="n")
+    assert str(given) == "bm25@7,dense@100(model='m')+denoised(model='n')"
+    with pytest.raises(ParameterError, match="'model' is a parameter of two stages, 'dense' and"):
+        made("dense+denoised", context, model="n")
+
+
 def test_a_parameter_of_two_different_stages_names_both(
     context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
