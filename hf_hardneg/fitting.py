@@ -13,7 +13,7 @@ from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import candidates_of
 from hf_hardneg.selection import Rules, sampler_keys, surviving
-from hf_hardneg.stages import by_positive, one_positive_a_row
+from hf_hardneg.single_positives import by_positive, one_positive_a_row
 from hf_hardneg.strategy import Strategy
 from hf_hardneg.tally import pool_positive_scores
 

@@ -15,6 +15,7 @@ from hf_hardneg.formats.output import OutputFormat, output_format
 from hf_hardneg.mapping import Step
 from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS
 from hf_hardneg.selection import Rules
+from hf_hardneg.single_positives import by_positive, one_positive_a_row, one_positive_features
 from hf_hardneg.stages import (
     FILLED,
     FLAGS,
@@ -28,10 +29,7 @@ from hf_hardneg.stages import (
     Reader,
     RetrieveStage,
     WriteStage,
-    by_positive,
     decision_features,
-    one_positive_a_row,
-    one_positive_features,
     promotes,
 )
 from hf_hardneg.strategy import Strategy

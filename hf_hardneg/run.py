@@ -18,7 +18,8 @@ from hf_hardneg.plan import Plan
 from hf_hardneg.pool import check_pool_columns, describe, description_of
 from hf_hardneg.queries import column_names, query_texts, rows_with_several
 from hf_hardneg.report import report_of
-from hf_hardneg.stages import TRACE, TimedStage, by_positive
+from hf_hardneg.single_positives import by_positive
+from hf_hardneg.stages import TRACE, TimedStage
 from hf_hardneg.strategy import Strategy
 from hf_hardneg.tally import totals_of
 

@@ -24,20 +24,20 @@ from hf_hardneg.columns import (
     refuse_missing,
 )
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.draws import random_rows
 from hf_hardneg.errors import UnderfilledError
 from hf_hardneg.formats.output import Chosen, OutputFormat
-from hf_hardneg.hashing import EMPTY_TEXT_KEY
 from hf_hardneg.pool import POOL_FEATURES, SOURCE_RANKS, candidates_of, pool_columns
 from hf_hardneg.positives import KnownPositives
 from hf_hardneg.queries import to_queries
+from hf_hardneg.random_fill import fill
 from hf_hardneg.retrievers.base import Retriever
 from hf_hardneg.selection import Rules, chosen_rows, select, trace_names
+from hf_hardneg.single_positives import by_positive, one_positive_a_row
 
 __all__ = [
     "OWN_COLUMNS", "UNDERFILLED", "DecideStage", "QueryBatches", "Reader", "RetrieveStage",
-    "TimedStage", "WriteStage", "by_positive", "decision_features", "one_positive_a_row",
-    "one_positive_features", "rejected",
+    "TimedStage", "WriteStage", "decision_features",
+    "rejected",
 ]  # fmt: skip
 
 UNDERFILLED = ("keep", "drop", "error", "fill")
@@ -56,7 +56,6 @@ OWN_COLUMNS = frozenset(
 """Columns that mining writes. Those of an earlier mining are replaced, never mixed."""
 
 TRACE_FEATURE = List({"stage": Value("string"), "slots": Value("int32")})
-FILL_SALT = 0x46494C4C
 
 
 class Stopwatch:
@@ -208,7 +207,7 @@ class DecideStage(TimedStage):
         if self._underfilled == "fill":
             before = rows != NO_ROW
             scores = np.where(before, scores, np.float32(np.nan))
-            rows = _fill(queries, candidates, rows, self._rules, corpus, ~dropped)
+            rows = fill(queries, candidates, rows, self._rules, corpus, ~dropped)
             marks = marks | ~before
         filled = rows != NO_ROW
         offsets = ragged(filled)
@@ -228,58 +227,6 @@ class DecideStage(TimedStage):
         order = decision_features(self._rules, self._underfilled)
         kept = without(table, OWN_COLUMNS)
         return _with_columns(kept, {name: columns[name] for name in order})
-
-
-def by_positive(rules: Rules) -> bool:
-    """Return whether rows with several positives are decided for each positive by itself."""
-    return any(getattr(rule, "against", None) == "own" for rule in rules.filters)
-
-
-def one_positive_a_row(table: pa.Table, asked: QueryColumns) -> pa.Table:
-    """Return a pool in which each row has one positive: rows with several stand several times."""
-    counts = np.diff(flat_list(table["candidate_positive_scores"])[0])
-    lists = [name for name in _positive_columns(table.column_names, asked)
-             if _is_list(table.schema.field(name).type)]  # fmt: skip
-    for name in lists:  # a list of a fixed length has no room for another one
-        kind = table.schema.field(name).type
-        if pa.types.is_fixed_size_list(kind):
-            table = _replaced(table, name, table[name].cast(pa.list_(kind.value_type)))
-    if (counts == 1).all():
-        return table
-    owner = np.repeat(np.arange(len(counts)), counts)
-    several = table.take(pa.array(owner))
-    ends = np.arange(len(owner) + 1, dtype=np.int32)
-    for name in (*lists, "candidate_positive_scores"):
-        single = list_array(ends, flat_list(table[name])[1])
-        several = _replaced(several, name, single.cast(table.schema.field(name).type))
-    return several
-
-
-def one_positive_features(features: Features, asked: QueryColumns) -> Features:
-    """Return the columns that :func:`one_positive_a_row` makes of those of its input."""
-    own = _positive_columns(list(features), asked)
-    loose = {
-        name: List(kind.feature)
-        for name in own
-        if isinstance(kind := features[name], List) and kind.length != -1
-    }
-    return Features({**features, **loose})
-
-
-def _positive_columns(names: Sequence[str], asked: QueryColumns) -> list[str]:
-    """Return the columns that hold the positives: their texts, their ids, or both."""
-    columns = find_columns(names, asked)
-    return [name for name in (columns.positive, columns.positive_ids) if name is not None]
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    """Whether a column holds lists; else it has one value a row."""
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_kind(kind) for is_kind in lists)
-
-
-def _replaced(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
-    return table.set_column(table.column_names.index(name), name, values)
 
 
 def dropped_rows(flags: NDArray[np.bool_], rules: Rules) -> NDArray[np.bool_]:
@@ -337,53 +284,6 @@ def _refuse_short(
             f"for example {queries.texts[line]!r} with {counts[line]}. Retrieve deeper "
             "('bm25@500'), filter less, or choose underfilled='keep', 'drop' or 'fill'."
         )
-
-
-def _fill(
-    queries: Queries,
-    candidates: Candidates,
-    rows: NDArray[np.int64],
-    rules: Rules,
-    corpus: Corpus,
-    wanted: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """Fill empty slots of the rows that are wanted with random documents.
-
-    A fill is no known positive, not the query, not empty, no text that the row has already, and
-    no candidate: those that are left were looked at and refused.
-    """
-    rows = rows.copy()
-    for line in np.flatnonzero((rows == NO_ROW).any(axis=1) & wanted):
-        start, end = queries.known_offsets[line], queries.known_offsets[line + 1]
-        seen = candidates.document_keys[line][candidates.filled[line]]
-        taken = {int(EMPTY_TEXT_KEY), int(queries.keys[line]), *map(int, seen)}
-        taken |= set(queries.known_keys[start:end].tolist())
-        known = queries.known_rows[start:end]
-        taken |= set(corpus.document_keys[known[known != NO_ROW]].tolist())
-        empty = np.flatnonzero(rows[line] == NO_ROW)
-        fill = _drawn(queries.keys[line : line + 1], taken, len(empty), rules.seed, corpus)
-        rows[line, empty[: len(fill)]] = fill
-    return rows
-
-
-def _drawn(
-    query: NDArray[np.uint64], taken: set[int], number: int, seed: int, corpus: Corpus
-) -> list[int]:
-    """Return up to ``number`` random rows of a query whose texts are not taken, nor equal.
-
-    Draws more until there are enough or no document is left. How many depends on the query alone,
-    never on the others of its batch.
-    """
-    width = 2 * number + len(taken) + 16
-    while True:
-        [drawn] = random_rows(query, width, len(corpus), seed + FILL_SALT)
-        fresh: dict[int, int] = {}
-        for row, key in zip(drawn.tolist(), corpus.document_keys[drawn].tolist(), strict=True):
-            if key not in taken:
-                fresh.setdefault(key, row)
-        if len(fresh) >= number or width >= len(corpus):
-            return list(fresh.values())[:number]
-        width *= 4
 
 
 def _promoted(candidates: Candidates, promoted: NDArray[np.int64]) -> pa.ListArray:
