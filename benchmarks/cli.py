@@ -51,6 +51,8 @@ BENCHMARKS = {
 ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets")
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "preset-figures.md"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -78,7 +80,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path(__file__).parent / "results",
+        default=RESULTS,
         help="folder of the result JSON; default benchmarks/results",
     )
     parser.add_argument(
@@ -162,6 +164,8 @@ def main(words: list[str] | None = None) -> int:
         except BenchmarkError as error:
             console.print(f"{name}: {error}", markup=False, style="red")
             return 2
+        if name == "presets" and asked.out == RESULTS:
+            preset_table.write_page(result, PAGE)
         shown = preset_table.terminal(result) if name == "presets" else [tables(result)]
         for part in shown:
             console.print(part)

@@ -10,7 +10,6 @@ from typing import Any
 from benchmarks.context import Context
 from benchmarks.data import Collection, find_collection
 from benchmarks.errors import BenchmarkError
-from benchmarks.preset_table import write_page
 from benchmarks.processes import fresh_folder, run_side
 from benchmarks.results import Figure
 from hf_hardneg.grammar import split
@@ -101,8 +100,6 @@ def run(context: Context) -> Figure:
         "that the collection's judgements call relevant, all positives of a query but one hidden.",
         "seconds: choosing from the pool, retrieval not among them.",
     ]
-    if context.out.name == "results" and context.out.parent.name == "benchmarks":
-        write_page(figure.values(), context.out.parents[1] / "docs" / "preset-figures.md")
     return figure
 
 
