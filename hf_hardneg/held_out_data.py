@@ -29,10 +29,16 @@ def source_of(owner: str, name: str, value: object) -> str | Dataset:
     """Return a path as text, as it was given, or a data set.
 
     Raises:
-        ParameterError: it is neither.
+        ParameterError: it is neither, or there is no such file.
     """
     if isinstance(value, str | os.PathLike) and os.fspath(value):
-        return str(os.fspath(value))
+        path = str(os.fspath(value))
+        if not os.path.exists(path):
+            raise ParameterError(
+                f"{owner}: {name}={path!r}: there is no such file; expected the path of one, from "
+                "the folder that you are in, or a Dataset."
+            )
+        return path
     if isinstance(value, Dataset):
         return value
     shown = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
