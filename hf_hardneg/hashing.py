@@ -102,7 +102,7 @@ class KeySet:
         self.keys = in_order[
             np.concatenate([[True], in_order[1:] != in_order[:-1]])[: len(in_order)]
         ]
-        bits = min(len(self.keys).bit_length() + 3, 27)
+        bits = min(len(self.keys).bit_length() + 1, 27)
         self._shift = np.uint64(64 - bits)
         counts = np.bincount((self.keys >> self._shift).astype(np.int64), minlength=2**bits)
         self._starts = np.zeros(2**bits + 1, np.int32 if len(self.keys) < 2**31 else np.int64)

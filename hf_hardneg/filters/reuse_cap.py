@@ -21,7 +21,6 @@ Keys = NDArray[np.uint64]
 SALT = 0x52455553
 PLACES = 2**16
 """Places that are told apart; what stands behind them is told apart by the hash alone."""
-ODD = np.uint64(0x9E3779B97F4A7C15)
 RECORDS_AT_ONCE = 2**19
 HASH_BITS = np.uint64(48)
 BITS, PACKED_BITS = np.uint64(64), np.uint64(36)
@@ -116,7 +115,7 @@ class ReuseCap(Filter):
         capped, allowed = self._learnt
         kept = ~capped.holds(candidates.document_keys)
         lines, slots = np.nonzero(~kept & candidates.filled)
-        pairs = _pairs(candidates.document_keys[lines, slots], queries.keys[lines])
+        pairs = mix(candidates.document_keys[lines, slots], queries.keys[lines])
         kept[lines, slots] = allowed.holds(pairs)
         return kept
 
@@ -217,11 +216,6 @@ class _Earliest:
         return documents, queries, places
 
 
-def _pairs(documents: Keys, queries: Keys) -> Keys:
-    """Return a key of each (document, query). Both are hashes already: this is one as well."""
-    return documents ^ (queries * ODD)
-
-
 def _pruned(
     documents: Keys, queries: Keys, places: Keys, number: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -233,7 +227,7 @@ def _pruned(
     """
     order = _by_document_and_place(documents, places)
     sorted_documents = documents[order]
-    pairs = _pairs(sorted_documents, queries[order])
+    pairs = mix(sorted_documents, queries[order])
     in_order = np.sort(pairs)
     if (in_order[1:] == in_order[:-1]).any():  # a query that stands in several rows, or twin texts
         first = np.sort(np.unique(pairs, return_index=True)[1])
@@ -275,4 +269,4 @@ def _decided(documents: Keys, queries: Keys, places: Keys, cap: int) -> tuple[Ke
     place = _place_in_run(documents)
     capped = KeySet(documents[place == cap])
     stays = (place < cap) & capped.holds(documents)
-    return capped, KeySet(_pairs(documents[stays], queries[stays]))
+    return capped, KeySet(mix(documents[stays], queries[stays]))
