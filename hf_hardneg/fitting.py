@@ -74,9 +74,8 @@ class PoolRows:
 def fitted(plan: Plan, pool: Dataset, sources: tuple[str, ...]) -> Plan:
     """Return the plan with every stage fitted that needs it.
 
-    Row filters are fitted first, then the filters in their order, each to what those before it
-    leave, then the sampler and the rest. A filter that asks for the sampler's keys gets those of
-    the sampler as it is, fitted before if it needs that.
+    Row filters are fitted first, then the sampler, whose keys a filter may ask for, then the
+    filters in their order, each to what those before it leave, then vetoes and diversity.
 
     Args:
         plan: what is mined.

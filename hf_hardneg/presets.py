@@ -70,14 +70,14 @@ PRESETS: dict[str, Preset] = {
                            "positive's score", f"{NV}, TopK-PercPos at 95%", 4),
     "lighton": Preset("dense@2048+margin(relative=0.05)", "the 10 hardest of 2,048 that are 5% "
                       "below the positive's score; rows with fewer are left out",
-                      "practice of LightOn's embedding models, 2025", 10, "drop"),
+                      "practice of LightOn's embedding models", 10, "drop"),
     "f2llm": Preset("dense@100+rank(range_min=6)+score(max_score=0.8)+margin(relative=0.05)",
                     "the first five skipped, scores below 0.8 and 5% below the positive's",
-                    "practice of F2LLM, 2025", 24),
+                    "practice of F2LLM", 24),
     "bge": Preset("dense@210+rank(range_min=11, range_max=211)+random", "drawn uniformly from "
                   "ranks 11 to 210", "practice of BGE: hn_mine of FlagEmbedding", 15),
     "nomic": Preset("dense+margin(relative=0.05)", "5% below the positive's score",
-                    "practice of Nomic Embed, 2025", 7),
+                    "practice of Nomic Embed", 7),
 }  # fmt: skip
 """By name. At the head of a strategy a preset's name stands for its strategy; with parameters, they
 go to its stage of that name."""

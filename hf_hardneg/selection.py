@@ -318,16 +318,10 @@ class _Lazy:
         places = place_in_line(lines, len(self._queries))
         for place in range(int(places.max(initial=-1)) + 1):
             here = np.flatnonzero(places == place)
-            old_places, old_slots = np.nonzero(self.chosen.slots[lines[here]] >= 0)
-            own, others = (
-                [here[old_places]],
-                [
-                    rows[
-                        lines[here[old_places]],
-                        self.chosen.slots[lines[here[old_places]], old_slots],
-                    ]
-                ],
-            )
+            before = self.chosen.slots[lines[here]]
+            which, column = np.nonzero(before >= 0)
+            own = [here[which]]
+            others = [rows[lines[here[which]], before[which, column]]]
             for back in range(1, place + 1):
                 mates = here - back  # entries of a line stand side by side
                 use = kept[mates]

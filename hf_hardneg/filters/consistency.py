@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.candidates import Candidates, Queries, among
+from hf_hardneg.candidates import Candidates, Queries, known_positive
 from hf_hardneg.checks import one_of, whole_number
 from hf_hardneg.errors import StrategyError
 from hf_hardneg.filters.base import ROW_ACTIONS, RowFilter
@@ -66,9 +66,7 @@ class ConsistencyFilter(RowFilter):
 
     def flags(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which rows have no positive among the best; see :class:`RowFilter`."""
-        known = among(candidates.rows, queries.known_offsets, queries.known_rows)
-        known |= among(candidates.document_keys, queries.known_offsets, queries.known_keys)
-        rivals = candidates.filled & ~known
+        rivals = candidates.filled & ~known_positive(queries, candidates)
         owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
         higher = candidates.scores[owner] > candidates.positive_scores[:, None]
         ranks = 1 + np.count_nonzero(higher & rivals[owner], axis=1)

@@ -59,16 +59,6 @@ def block_size(memory_gb: float, dimension: int) -> int:
     return max(int(memory_gb * GIGABYTE * SHARE_FOR_BLOCKS / (4 * dimension)), 1)
 
 
-def _limit_threads() -> None:
-    """Let faiss work with the threads that there are.
-
-    A forked worker inherits the thread pool without its threads, and would wait for them for ever.
-    """
-    import faiss
-
-    faiss.omp_set_num_threads(usable_threads())
-
-
 class DenseRetriever(ModelStage, Retriever):
     """Candidates by the similarity of vectors, in bounded memory.
 
@@ -300,13 +290,15 @@ class DenseRetriever(ModelStage, Retriever):
 
     def search(self, queries: Queries) -> Hits:
         """Return the nearest documents; see :meth:`Retriever.search`."""
+        import faiss
+
         documents = self._ready()
         shape = (len(queries), self.top_k)
         if not len(queries):
             return np.full(shape, NO_ROW, np.int64), np.full(shape, -np.inf, np.float32)
         vectors = self._encoded(queries.texts, "query")
         self._check_dimension(vectors, documents)
-        _limit_threads()
+        faiss.omp_set_num_threads(usable_threads())
         index = self._open_index(documents)
         if index is not None:
             numbers, scores = index.search(vectors, self.top_k)
@@ -377,7 +369,6 @@ class DenseRetriever(ModelStage, Retriever):
         self, one: NDArray[np.int64], other: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the similarity of pairs of documents; see :class:`VectorSource`."""
-        _limit_threads()
         documents = self._ready()
         numbers, place = np.unique(
             documents.numbers_of(np.concatenate([one, other])), return_inverse=True
@@ -391,7 +382,6 @@ class DenseRetriever(ModelStage, Retriever):
         self, texts: Sequence[str], lines: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the similarity of queries and documents; see :class:`VectorSource`."""
-        _limit_threads()
         documents = self._ready()
         numbers, place = np.unique(documents.numbers_of(rows), return_inverse=True)
         vectors = self._encoded(texts, "query")
