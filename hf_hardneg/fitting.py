@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,8 @@ from hf_hardneg.tally import pool_positive_scores
 __all__ = ["fitted"]
 
 BATCH = 5_000
+
+Batch = tuple[Queries, Candidates]
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,10 @@ class PoolRows:
 
     def left(self) -> Iterator[tuple[Queries, Candidates]]:
         """Yield what the stages before leave."""
-        for queries, candidates in self.retrieved():
-            yield queries, candidates.keep(surviving(queries, candidates, self.rules))
+        yield from _read_ahead(
+            (queries, candidates.keep(surviving(queries, candidates, self.rules)))
+            for queries, candidates in self.retrieved()
+        )
 
     def orders(self) -> Iterator[tuple[Queries, Candidates, NDArray[np.float64]]]:
         """Yield what the stages before leave, with the sampler's keys."""
@@ -69,6 +74,15 @@ class PoolRows:
                 candidates,
                 sampler_keys(queries, candidates, self.rules, candidates.filled),
             )
+
+
+def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the batches in their order, reading the next while the last is worked on."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
 
 
 def fitted(plan: Plan, pool: Dataset, sources: tuple[str, ...]) -> Plan:

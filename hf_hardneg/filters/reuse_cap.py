@@ -23,8 +23,6 @@ PLACES = 2**16
 """Places that are told apart; what stands behind them is told apart by the hash alone."""
 RECORDS_AT_ONCE = 2**19
 HASH_BITS = np.uint64(48)
-BITS, PACKED_BITS = np.uint64(64), np.uint64(36)
-"""Of an integer; and of the place, beside the number of a document: 28 bits are left for that."""
 UNLIMITED = np.uint64(2**64 - 1)
 
 
@@ -59,8 +57,8 @@ class ReuseCap(Filter):
     ===========  =========  ===============  ===================
     10           4,045      809              8.93
     3            4,045      809              8.81
-    2            4,024      797              8.60
-    1            3,538      569              7.99
+    2            4,027      796              8.60
+    1            3,539      577              7.99
     ===========  =========  ===============  ===================
 
     Stand it last among the filters, so that nothing is given to a query that would drop it. Where
@@ -87,7 +85,7 @@ class ReuseCap(Filter):
     def __init__(self, *, max_queries: int = 10) -> None:
         """Check the cap; what it means for each document is learnt by :meth:`fitted`."""
         self.max_queries = whole_number(self.name, "max_queries", max_queries, 1)
-        self._learnt: tuple[KeySet, KeySet] | None = None
+        self._learnt: tuple[_CappedDocuments, KeySet] | None = None
 
     @property
     def needs_fit(self) -> bool:
@@ -102,7 +100,8 @@ class ReuseCap(Filter):
         for queries, candidates, keys in rows.orders():
             wanted.look_at(queries, candidates, keys)
         again = ReuseCap(max_queries=self.max_queries)
-        again._learnt = _decided(*wanted.records(), self.max_queries)
+        capped, allowed = _decided(*wanted.records(), self.max_queries)
+        again._learnt = _CappedDocuments(capped), allowed
         return again
 
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
@@ -113,11 +112,9 @@ class ReuseCap(Filter):
                 "does not have them. Use miner.mine(dataset) or miner.select(pool)."
             )
         capped, allowed = self._learnt
-        kept = ~capped.holds(candidates.document_keys)
-        lines, slots = np.nonzero(~kept & candidates.filled)
-        pairs = mix(candidates.document_keys[lines, slots], queries.keys[lines])
-        kept[lines, slots] = allowed.holds(pairs)
-        return kept
+        dropped = capped.are_in(candidates)
+        dropped[dropped] = ~allowed.holds(_pairs(queries, candidates)[dropped])
+        return ~dropped
 
     def _keys(self) -> tuple[Keys, ...]:
         """Return what was learnt as arrays: the capped documents, and the pairs that stay."""
@@ -143,11 +140,42 @@ class ReuseCap(Filter):
         super().__setstate__({name: value for name, value in state.items() if name != "learnt"})
         if learnt:
             capped, allowed = learnt
-            self._learnt = KeySet(capped), KeySet(allowed)
+            self._learnt = _CappedDocuments(KeySet(capped)), KeySet(allowed)
+
+
+class _CappedDocuments:
+    """The documents that have a cap, known by row once they were looked up by key.
+
+    A document comes up in many batches, and a look-up by row takes a tenth of the time.
+    """
+
+    def __init__(self, capped: KeySet) -> None:
+        self.keys = capped.keys
+        self._capped = capped
+        self._known = np.empty(0, dtype=np.int8)
+        """By corpus row: 1 it has a cap, 0 it has none, -1 not looked up yet."""
+
+    def are_in(self, candidates: Candidates) -> NDArray[np.bool_]:
+        """Return which slots hold one of them, shape (batch, k)."""
+        missing = int(candidates.rows.max(initial=NO_ROW)) + 1 - len(self._known)
+        if missing > 0:
+            self._known = np.concatenate([self._known, np.full(missing, -1, dtype=np.int8)])
+        if not len(self._known):  # no candidate so far
+            return np.zeros(candidates.shape, dtype=np.bool_)
+        known = self._known[candidates.rows]
+        new = np.nonzero((known < 0) & candidates.filled)
+        known[new] = self._capped.holds(candidates.document_keys[new])
+        self._known[candidates.rows[new]] = known[new]
+        return (known > 0) & candidates.filled
+
+
+def _pairs(queries: Queries, candidates: Candidates) -> Keys:
+    """Return one key for each query and document, shape (batch, k)."""
+    return mix(queries.keys[:, None], candidates.document_keys)
 
 
 class _Earliest:
-    """The earliest queries of each document, of any number of records (document, query, place).
+    """The earliest queries of each document, of any number of records (document, pair, place).
 
     The place holds the hash that parts equal places, in its lower bits. What is dropped on the
     way stands behind ``number`` other queries, and those only move forward, so nothing is lost.
@@ -170,12 +198,13 @@ class _Earliest:
         places = np.minimum(np.arange(rows.shape[1]), PLACES - 1).astype(np.uint64) << HASH_BITS
         early = (rows != NO_ROW) & (places <= self._limits_of(rows))
         lines, columns = np.nonzero(early)
-        documents = candidates.document_keys[lines, order[lines, columns]]
-        noise = mix(self._seed, SALT, queries.keys[lines], documents)
+        slots = order[lines, columns]
+        pairs = _pairs(queries, candidates)[lines, slots]
+        noise = mix(self._seed, SALT, pairs)
         self.add(
             rows[lines, columns],
-            documents,
-            queries.keys[lines],
+            candidates.document_keys[lines, slots],
+            pairs,
             places[columns] | (noise >> np.uint64(16)),
         )
 
@@ -187,23 +216,24 @@ class _Earliest:
             self._limits = np.concatenate([self._limits, more])
         return self._limits[rows] if len(self._limits) else np.zeros(rows.shape, np.uint64)
 
-    def add(self, rows: NDArray[np.int64], documents: Keys, queries: Keys, places: Keys) -> None:
+    def add(self, rows: NDArray[np.int64], documents: Keys, pairs: Keys, places: Keys) -> None:
         """Take further records."""
-        self._parts.append((rows, documents, queries, places))
+        self._parts.append((rows, documents, pairs, places))
         self._fresh += len(documents)
         if self._fresh > max(RECORDS_AT_ONCE, self._kept):
             self.records()
 
     def records(self) -> tuple[Keys, Keys, Keys]:
-        """Return (document, query, place), sorted by document and then by place."""
+        """Return (document, pair, place), sorted by document and then by place."""
         if not self._parts:
             return (np.empty(0, np.uint64),) * 3
-        rows, documents, queries, places = (
+        rows, documents, pairs, places = (
             np.concatenate([part[column] for part in self._parts]) for column in range(4)
         )
-        kept, last = _pruned(documents, queries, places, self._number)
-        rows, documents, queries, places = (
-            values[kept] for values in (rows, documents, queries, places)
+        self._parts = []  # a copy less while they are sorted
+        kept, last = _pruned(documents, pairs, places, self._number)
+        rows, documents, pairs, places = (
+            values[kept] for values in (rows, documents, pairs, places)
         )
         self._limits_of(rows)  # makes room
         ends = np.flatnonzero(last)
@@ -211,13 +241,13 @@ class _Earliest:
         full = np.repeat(_place_in_run(documents)[ends] == self._number - 1,
                          np.diff(ends, prepend=-1))  # fmt: skip
         self._limits[rows[full]] = run[full]
-        self._parts = [(rows, documents, queries, places)]
+        self._parts = [(rows, documents, pairs, places)]
         self._kept, self._fresh = len(documents), 0
-        return documents, queries, places
+        return documents, pairs, places
 
 
 def _pruned(
-    documents: Keys, queries: Keys, places: Keys, number: int
+    documents: Keys, pairs: Keys, places: Keys, number: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Choose the first ``number`` distinct queries of each document, each at its first place.
 
@@ -227,10 +257,9 @@ def _pruned(
     """
     order = _by_document_and_place(documents, places)
     sorted_documents = documents[order]
-    pairs = mix(sorted_documents, queries[order])
     in_order = np.sort(pairs)
     if (in_order[1:] == in_order[:-1]).any():  # a query that stands in several rows, or twin texts
-        first = np.sort(np.unique(pairs, return_index=True)[1])
+        first = np.sort(np.unique(pairs[order], return_index=True)[1])
         order, sorted_documents = order[first], sorted_documents[first]
     kept = _place_in_run(sorted_documents) < number
     order, sorted_documents = order[kept], sorted_documents[kept]
@@ -245,7 +274,9 @@ def _by_document_and_place(documents: Keys, places: Keys) -> NDArray[np.int64]:
     in_order = documents[order]
     run = np.cumsum(np.concatenate([[False], in_order[1:] != in_order[:-1]])[: len(order)])
     # The number of the run and as much of the place as there is room for, in one integer.
-    packed = (run.astype(np.uint64) << PACKED_BITS) | (places[order] >> (BITS - PACKED_BITS))
+    room = np.uint64(64 - int(run[-1] if len(run) else 0).bit_length())
+    packed = run.astype(np.uint64) << room if room < 64 else np.zeros(len(run), np.uint64)
+    packed |= places[order] >> (np.uint64(64) - room)
     again = np.argsort(packed)
     packed, order = packed[again], order[again]
     alike = np.flatnonzero(packed[1:] == packed[:-1])
@@ -264,9 +295,9 @@ def _place_in_run(sorted_keys: Keys) -> NDArray[np.int64]:
     return places
 
 
-def _decided(documents: Keys, queries: Keys, places: Keys, cap: int) -> tuple[KeySet, KeySet]:
+def _decided(documents: Keys, pairs: Keys, places: Keys, cap: int) -> tuple[KeySet, KeySet]:
     """Return the documents that more than ``cap`` queries want, and the pairs that stay."""
     place = _place_in_run(documents)
     capped = KeySet(documents[place == cap])
     stays = (place < cap) & capped.holds(documents)
-    return capped, KeySet(mix(documents[stays], queries[stays]))
+    return capped, KeySet(pairs[stays])

@@ -314,4 +314,4 @@ def test_the_yield_that_the_docstring_gives(scifact: Path) -> None:
         mined = OfflineMiner(f"bm25@100+reuse-cap(max_queries={cap})", corpus=scifact).mine(rows)
         counts = [len(names) for names in mined["hard_negative_ids"]]
         documented[cap] = (sum(counts), counts.count(5))
-    assert documented == {2: (4_024, 797), 1: (3_538, 569)}
+    assert documented == {2: (4_027, 796), 1: (3_539, 577)}
