@@ -20,7 +20,7 @@ from hf_hardneg.tally import pool_positive_scores
 
 __all__ = ["fitted"]
 
-BATCH = 5_000
+BATCH = 2_500
 
 Batch = tuple[Queries, Candidates]
 
