@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hf_hardneg.cli_options import (
@@ -45,7 +41,7 @@ from hf_hardneg.cli_options import (
     UnderfilledOption,
     YesOption,
 )
-from hf_hardneg.errors import HardNegError, ParameterError
+from hf_hardneg.cli_output import NOT_RESUMABLE, RESUMABLE, clear_errors, console, settings_of
 
 if TYPE_CHECKING:
     from hf_hardneg.report import Report
@@ -61,7 +57,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-INTERRUPTED = 130
 DRY_RUN_ROWS = 1_000
 
 
@@ -73,56 +68,6 @@ Examples:
     --strategy "bm25+margin(relative=0.05)" --output-format n-tuple \\
     --output mined/
 """
-RESUMABLE = "interrupted; the same command with --resume goes on from the finished parts."
-NOT_RESUMABLE = "interrupted; nothing was written."
-
-
-def _console(*, stderr: bool = False) -> Console:
-    """Return a console that shows names and texts as they are, never as markup."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
-
-
-@contextmanager
-def _clear_errors(display: Display, interrupted: str) -> Iterator[None]:
-    """Turn our errors into one message and exit status 1, an interruption into 130.
-
-    The message is for people and goes to stderr. With ``--format json`` stdout has it too, so
-    that there is one JSON document on stdout whatever happens.
-    """
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        if _is_interruption(error):
-            _console(stderr=True).print(f"\n{interrupted}", soft_wrap=True)
-            raise typer.Exit(INTERRUPTED) from error
-        if not isinstance(error, HardNegError | OSError) or isinstance(error, BrokenPipeError):
-            raise
-        if display is Display.json:
-            failure = {"error": type(error).__name__, "message": str(error)}
-            sys.stdout.write(json.dumps(failure) + "\n")
-        _console(stderr=True).print(f"error: {error}", style="red", soft_wrap=True)
-        raise typer.Exit(1) from error
-
-
-def _is_interruption(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C is behind an error: stopping workers may fail in its turn."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """Read ``name=value`` settings; a value that is no Python literal is a text."""
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or not name.isidentifier():
-            raise ParameterError(f"--set {pair!r}: expected name=value, for example threshold=0.2.")
-        try:
-            settings[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            settings[name] = text
-    return settings
 
 
 def _shares(report: Report) -> Table:
@@ -169,13 +114,13 @@ def strategies(
     """List presets and stages: what they do, their parameters, needs and sources."""
     from hf_hardneg.catalogue import catalogue, details, entries_of, tables
 
-    with _clear_errors(display, NOT_RESUMABLE):
+    with clear_errors(display, NOT_RESUMABLE):
         entries = catalogue() if name is None else entries_of(name)
         if display is Display.json:
             rows = [entry.to_dict() for entry in entries]
             sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         elif name is None:
-            _console().print(tables(entries))
+            console().print(tables(entries))
         else:
             sys.stdout.write(details(name) + "\n")
 
@@ -208,7 +153,7 @@ def mine(
     display: DisplayOption = Display.human,
 ) -> None:
     """Mine hard negatives for every query."""
-    with _clear_errors(display, RESUMABLE):
+    with clear_errors(display, RESUMABLE):
         from hf_hardneg.distributed import world
         from hf_hardneg.jobs import MineJob, dry_run_report, run_mine
 
@@ -222,7 +167,7 @@ def mine(
             num_negatives=num_negatives,
             output_format=output_format,
             file_format=file_format.value,
-            settings=_settings(settings or []),
+            settings=settings_of(settings or []),
             underfilled=underfilled.value if underfilled else None,
             seed=seed,
             num_proc=num_proc,
@@ -235,21 +180,21 @@ def mine(
             overwrite=overwrite,
             max_hours=None if yes else max_hours,
         )
-        say = _console(stderr=True).print
+        say = console(stderr=True).print
         report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job, say)
         if not world().main:
             return
         if display is Display.json:
             sys.stdout.write(report.to_json() + "\n")
             return
-        console = _console()
-        console.print(report)
+        screen = console()
+        screen.print(report)
         if dry_run:
-            console.print(_shares(report))
-            console.print(report.histogram())
-            console.print("Dry run: nothing was written.")
+            screen.print(_shares(report))
+            screen.print(report.histogram())
+            screen.print("Dry run: nothing was written.")
         else:
-            console.print(f"Written to {output}", soft_wrap=True)
+            screen.print(f"Written to {output}", soft_wrap=True)
 
 
 @app.command()
@@ -269,7 +214,7 @@ def estimate(
     display: DisplayOption = Display.human,
 ) -> None:
     """Say what mining is expected to take here: time, memory, disk. Mines nothing."""
-    with _clear_errors(display, NOT_RESUMABLE):
+    with clear_errors(display, NOT_RESUMABLE):
         from hf_hardneg.distributed import world
         from hf_hardneg.jobs import MineJob, estimate_job
 
@@ -279,7 +224,7 @@ def estimate(
             qrels=qrels,
             split=split,
             strategy=strategy,
-            settings=_settings(settings or []),
+            settings=settings_of(settings or []),
             num_negatives=num_negatives,
             query_column=query_column,
             positive_column=positive_column,
@@ -296,10 +241,10 @@ def estimate(
             values = {**found.to_dict(), "options": listed}
             sys.stdout.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
             return
-        console = _console()
-        console.print(found)
+        screen = console()
+        screen.print(found)
         for one in options:
-            console.print(f"Instead: {one}", soft_wrap=True)
+            screen.print(f"Instead: {one}", soft_wrap=True)
 
 
 @app.command()
@@ -315,7 +260,7 @@ def demo(
     ] = Display.human,
 ) -> None:
     """Mine the docstrings of Python's standard library. No network, under a minute."""
-    with _clear_errors(display, NOT_RESUMABLE):
+    with clear_errors(display, NOT_RESUMABLE):
         from hf_hardneg.demo import run_demo, show_demo
 
         result = run_demo(output)
@@ -325,7 +270,7 @@ def demo(
             values["false_negative_rate_after"] = result.after.rate
             sys.stdout.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
         else:
-            show_demo(result, _console())
+            show_demo(result, console())
 
 
 def _ignore_interruptions() -> None:

@@ -60,7 +60,7 @@ from hf_hardneg.tally import totals_of
 __all__ = ["OfflineMiner"]
 
 NUM_NEGATIVES = 5
-VERSION = 1
+VERSION = 2
 """Raised when the same recipe gives other results, so that kept results are made anew."""
 VERSIONED = ("hf-hardneg", "bm25s", "datasets", "sentence-transformers", "torch")
 SEEDS = 2**63

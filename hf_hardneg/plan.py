@@ -21,6 +21,7 @@ from hf_hardneg.stages import (
     FLAGS,
     OWN_COLUMNS,
     POSITIVE_SCORES,
+    RANKS,
     STRATA,
     TRACE,
     TRACE_FEATURE,
@@ -230,7 +231,11 @@ class Plan:
         """Return the columns of provenance; only the list columns have room for them."""
         if not self.output.keeps_columns:
             return Features({})
-        features = {POSITIVE_SCORES: List(Value("float32")), TRACE: TRACE_FEATURE}
+        features = {
+            RANKS: List(Value("int32")),
+            POSITIVE_SCORES: List(Value("float32")),
+            TRACE: TRACE_FEATURE,
+        }
         marks = {FILLED: List(Value("bool")), STRATA: List(Value("string")),
                  FLAGS: List(Value("string"))}  # fmt: skip
         features.update({name: kind for name, kind in marks.items() if name in names})

@@ -44,13 +44,14 @@ UNDERFILLED = ("keep", "drop", "error", "fill")
 TRACE = "hard_negative_trace"
 ROWS = "hard_negative_rows"
 SCORES = "hard_negative_scores"
+RANKS = "hard_negative_ranks"
 POSITIVE_SCORES = "hard_negative_positive_scores"
 FILLED = "hard_negative_filled"
 STRATA = "hard_negative_strata"
 FLAGS = "hard_negative_flags"
 PROMOTED_ROWS = "promoted_rows"
 OWN_COLUMNS = frozenset(
-    {"hard_negatives", "hard_negative_ids", TRACE, ROWS, SCORES, POSITIVE_SCORES, FILLED,
+    {"hard_negatives", "hard_negative_ids", TRACE, ROWS, SCORES, RANKS, POSITIVE_SCORES, FILLED,
      STRATA, FLAGS, PROMOTED_ROWS, "promoted_ids", *POOL_FEATURES, *SOURCE_RANKS}
 )  # fmt: skip
 """Columns that mining writes. Those of an earlier mining are replaced, never mixed."""
@@ -199,7 +200,9 @@ class DecideStage(TimedStage):
         corpus = self._reader.corpus
         chosen = select(queries, candidates, self._rules, corpus, self.stopwatch)
         rows = chosen_rows(candidates, chosen.slots)
-        scores = np.take_along_axis(candidates.scores, np.maximum(chosen.slots, 0), axis=1)
+        slots = np.maximum(chosen.slots, 0)
+        scores = np.take_along_axis(candidates.scores, slots, axis=1)
+        ranks = np.take_along_axis(candidates.ranks, slots, axis=1)
         marks, strata = chosen.filled, chosen.strata
         dropped = dropped_rows(chosen.flags, self._rules)
         if self._underfilled == "error":
@@ -207,6 +210,7 @@ class DecideStage(TimedStage):
         if self._underfilled == "fill":
             before = rows != NO_ROW
             scores = np.where(before, scores, np.float32(np.nan))
+            ranks = np.where(before, ranks, np.int32(0))
             rows = fill(queries, candidates, rows, self._rules, corpus, ~dropped)
             marks = marks | ~before
         filled = rows != NO_ROW
@@ -214,6 +218,7 @@ class DecideStage(TimedStage):
         columns: dict[str, pa.Array] = {
             ROWS: list_array(offsets, pa.array(rows[filled].astype(np.int32))),
             SCORES: list_array(offsets, nullable_floats(scores[filled])),
+            RANKS: list_array(offsets, pa.array(ranks[filled], mask=ranks[filled] < 1)),
             POSITIVE_SCORES: list_array(
                 queries.offsets.astype(np.int32), nullable_floats(candidates.positive_scores)
             ),
@@ -259,6 +264,7 @@ def decision_features(rules: Rules, underfilled: str) -> Features:
     features = {
         ROWS: List(Value("int32")),
         SCORES: List(Value("float32")),
+        RANKS: List(Value("int32")),
         POSITIVE_SCORES: List(Value("float32")),
     }
     if underfilled == "fill" or rules.fill_beyond is not None:
