@@ -179,7 +179,7 @@ def test_two_processes_write_the_same_bytes(beir: Collection, tmp_path: Path) ->
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize(("file_format", "columns"), [("parquet", 8), ("jsonl", 8)])
+@pytest.mark.parametrize(("file_format", "columns"), [("parquet", 9), ("jsonl", 9)])
 def test_load_dataset_opens_the_folder(
     file_format: str, columns: int, beir: Collection, tmp_path: Path
 ) -> None:
