@@ -263,6 +263,8 @@ def _renamed(table: pa.Table, columns: dict[str, str | list[str]]) -> pa.Table:
             out[name] = side_by_side([table[one] for one in column])
         else:
             own = column[0] if isinstance(column, list) else column
+            if name in ("positives", "negatives"):
+                _refuse_numbers(table[own].type, own)
             out[name] = as_lists(table[own], LIST_COLUMNS[name], own)
     return pa.table(out)
 
@@ -287,6 +289,14 @@ def as_lists(column: pa.ChunkedArray, kind: pa.DataType, name: str) -> pa.Array:
         raise ColumnError(
             f"the column {name!r} holds {column.type}; expected {kind}, or lists of it."
         ) from error
+
+
+def _refuse_numbers(kind: pa.DataType, name: str) -> None:
+    """Refuse numbers where texts are expected; Arrow would write them out."""
+    inner = kind.value_type if _is_list(kind) else kind
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+    if not any(test(inner) for test in texts):
+        raise ColumnError(f"the column {name!r} holds {kind}; expected texts, or lists of texts.")
 
 
 def _is_list(kind: pa.DataType) -> bool:
