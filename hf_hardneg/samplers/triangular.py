@@ -19,7 +19,7 @@ __all__ = ["TriangularSampler"]
 
 FIRST_STAGE = 0x747269616E676C65
 """Keeps the noise of the first stage apart from that of the second, which is the engine's."""
-BYTES_AT_ONCE = 1 << 27
+BYTES_AT_ONCE = 1 << 25
 """Of the vectors that are compared at a time."""
 
 
