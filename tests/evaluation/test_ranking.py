@@ -200,7 +200,9 @@ def test_equal_to_the_evaluator_of_sentence_transformers(
     scifact: Path, static_model_path: Path
 ) -> None:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.evaluation import InformationRetrievalEvaluator
+    from sentence_transformers.sentence_transformer.evaluation import (
+        InformationRetrievalEvaluator,
+    )
 
     model = SentenceTransformer(str(static_model_path), device="cpu")
     corpus = Corpus(scifact)
