@@ -15,7 +15,8 @@ from hf_hardneg.candidates import NO_ROW, Queries
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ParameterError, QueryError, listing
 from hf_hardneg.evaluation.measures import MEASURES, deepest, parse_measures
-from hf_hardneg.evaluation.ranking import Judged, Ranked, RankingScores, grades_of, score_lists
+from hf_hardneg.evaluation.ranking import Judged, grades_of
+from hf_hardneg.evaluation.ranking_scores import Ranked, RankingScores, score_lists
 from hf_hardneg.hashing import text_keys
 from hf_hardneg.models import model_name
 from hf_hardneg.retrievers import DenseRetriever, Retriever
