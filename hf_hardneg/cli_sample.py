@@ -53,9 +53,7 @@ SizeOption = Annotated[
 ]
 ControlsOption = Annotated[
     float,
-    typer.Option(
-        metavar="SHARE", min=0, max=1, help="Share of known positives that are mixed in."
-    ),
+    typer.Option(metavar="SHARE", min=0, max=1, help="Share of known positives that are mixed in."),
 ]
 ByOption = Annotated[
     By, typer.Option(metavar="rank|none", help="Draw as many pairs of each band of ranks, or not.")

@@ -104,7 +104,7 @@ def hardness_of(
     scored = scorer is not None or (mined.has("negative_scores") and mined.has("positive_scores"))
     negatives = filled = 0
     for batch in mined.batches():
-        offsets, keys = _document_keys(batch, by_text)
+        _, keys = _document_keys(batch, by_text)
         negatives += len(keys)
         filled += _filled(batch)
         reuse.add(keys)
@@ -178,9 +178,7 @@ def _scored(
     return lists[0].offsets, found[:cut], lists[1].offsets, found[cut:]
 
 
-def _reuse(
-    mined: MinedSet, tally: ReuseCounts, by_text: bool, corpus: Corpus | None
-) -> Reuse:
+def _reuse(mined: MinedSet, tally: ReuseCounts, by_text: bool, corpus: Corpus | None) -> Reuse:
     keys, counts = tally.counts()
     unused = None
     if corpus is not None:

@@ -19,7 +19,8 @@ def _owners(offsets: Offsets) -> NDArray[np.int64]:
 
 def row_sum(offsets: Offsets, values: Floats) -> Floats:
     """Return the sum of each row's values, 0 for a row without any; shape (rows,)."""
-    return np.bincount(_owners(offsets), values, minlength=len(offsets) - 1)
+    sums = np.bincount(_owners(offsets), values, minlength=len(offsets) - 1)
+    return sums.astype(np.float64)  # of nothing at all they are whole numbers
 
 
 def row_maximum(offsets: Offsets, values: Floats) -> Floats:
@@ -68,7 +69,7 @@ def relative_scores(reference: Floats, scores: Floats) -> Floats:
         scores: of the negatives, the same shape.
     """
     size = np.abs(reference)
-    gap = np.divide(
+    gap: Floats = np.divide(
         reference - scores, size, out=np.full(len(scores), np.nan), where=size > 0
     )
     return 1.0 - gap
@@ -104,5 +105,5 @@ def softmax_shares(
     sums = row_sum(offsets, powers)
     if positive is not None:
         sums = sums + np.exp((positive - top) / temperature)
-    shares = np.divide(powers, sums[owner], out=np.full(len(scores), np.nan), where=known)
+    shares: Floats = np.divide(powers, sums[owner], out=np.full(len(scores), np.nan), where=known)
     return shares

@@ -54,4 +54,7 @@ def overlaps(
     matched = np.unique(passage_of[hit] * size + found[hit]) // size
     have = np.bincount(matched, minlength=len(passages)).astype(np.float64)
     wanted = np.bincount(types // size, minlength=len(queries)).astype(np.float64)[owner]
-    return np.divide(have, wanted, out=np.full(len(passages), np.nan), where=wanted > 0)
+    shares: NDArray[np.float64] = np.divide(
+        have, wanted, out=np.full(len(passages), np.nan), where=wanted > 0
+    )
+    return shares

@@ -89,7 +89,7 @@ class MinedFrame(Frame):
         return batch.keys("positives")
 
     def _further(self, batch: MinedBatch) -> tuple[NDArray[np.int64], Keys]:
-        """Return the keys that the corpus has for the ids of the positives: perhaps with a title."""
+        """Return the keys of the positives' texts in the corpus, which may have a title."""
         if self._corpus is None or not batch.has("positive_ids"):
             return np.zeros(len(batch) + 1, np.int64), np.zeros(0, np.uint64)
         ids = batch.texts("positive_ids")

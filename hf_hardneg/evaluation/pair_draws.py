@@ -130,9 +130,7 @@ def _join(parts: Sequence[_Pairs]) -> _Pairs:
 
 
 def _sides_of(batch: PairBatch) -> _Sides:
-    unranked = [
-        np.zeros(len(keys), np.int64) for keys in (batch.positive_keys, batch.further_keys)
-    ]
+    unranked = [np.zeros(len(keys), np.int64) for keys in (batch.positive_keys, batch.further_keys)]
     return _Sides(
         _side(batch, batch.offsets, batch.document_keys, batch.ranks),
         _side(batch, batch.positive_offsets, batch.positive_keys, unranked[0]),

@@ -34,6 +34,7 @@ Judged: TypeAlias = Mapping[str, Mapping[str, float]] | str | Path
 Run: TypeAlias = Mapping[str, Mapping[str, float]] | str | Path
 """Query id -> document id -> score, higher is closer, or a TREC run file."""
 
+
 def rank_run(
     run: Run,
     judgements: Judged,
@@ -177,9 +178,7 @@ def _lists_of(
     return lists, notes
 
 
-def best_first(
-    query: str, scores: Mapping[str, float]
-) -> tuple[list[str], NDArray[np.float64]]:
+def best_first(query: str, scores: Mapping[str, float]) -> tuple[list[str], NDArray[np.float64]]:
     """Return a query's documents by falling score, and the scores; ties by falling id.
 
     Raises:

@@ -185,14 +185,12 @@ def _calculated(
         yield names[found.measure], found.query_id, float(found.value)
 
 
-def _is_tied(
-    names: Sequence[str], scores: NDArray[np.float64], grades: Mapping[str, int]
-) -> bool:
+def _is_tied(names: Sequence[str], scores: NDArray[np.float64], grades: Mapping[str, int]) -> bool:
     """Return whether a relevant document has the score of one of another grade."""
     equal = np.flatnonzero(scores[1:] == scores[:-1])
     return any(
         max(grades.get(names[place], 0), 0) != max(grades.get(names[place + 1], 0), 0)
-        for place in equal
+        for place in equal.tolist()
     )
 
 

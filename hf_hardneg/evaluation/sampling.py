@@ -148,11 +148,10 @@ def _chosen(keys: Keys, queries: int | None, seed: int) -> tuple[Keys, int, Keys
     return chosen, len(different), different[counts > 1]
 
 
-def _lines(
-    frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int
-) -> list[dict[str, Any]]:
+def _lines(frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int) -> list[dict[str, Any]]:
     """Return the lines of the file: queries in random order, and the pairs of each as well."""
-    pairs, positives = [], []
+    pairs: list[tuple[int, int]] = []
+    positives: list[tuple[int, int]] = []
     for name, _, drawn in picked:
         places = zip(drawn.rows.tolist(), drawn.places.tolist(), strict=True)
         (positives if name == CONTROL else pairs).extend(places)

@@ -130,9 +130,7 @@ def _values(name: str, given: ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def _p_value(
-    differences: NDArray[np.float64], seed: int, repeats: int
-) -> tuple[float, bool]:
+def _p_value(differences: NDArray[np.float64], seed: int, repeats: int) -> tuple[float, bool]:
     """Return p, and whether it is exact."""
     n = len(differences)
     if n == 1:  # either sign is as far from 0; scipy wants two observations

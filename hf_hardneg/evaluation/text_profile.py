@@ -101,9 +101,7 @@ class TextTally:
         """Return the figures, ``None`` where there are no texts."""
         if not self._rows:
             return None
-        return TextProfile(
-            self._rows, *self._both("words"), *self._both("overlap")
-        )
+        return TextProfile(self._rows, *self._both("words"), *self._both("overlap"))
 
     def _both(self, what: str) -> tuple[Distribution, Distribution]:
         values = [

@@ -218,7 +218,7 @@ def test_equal_to_the_evaluator_of_sentence_transformers(
     evaluator = InformationRetrievalEvaluator(
         {query: queries[query] for query in judgements},
         dict(zip(corpus.ids(every), corpus.texts(every), strict=True)),
-        {query: {name for name, grade in own.items() if grade} for query, own in judgements.items()},
+        {query: set(own) for query, own in judgements.items()},
         mrr_at_k=[10], ndcg_at_k=[10], precision_recall_at_k=[100], accuracy_at_k=[1],
         map_at_k=[100], main_score_function="cosine", write_csv=False,
     )  # fmt: skip
