@@ -57,7 +57,7 @@ class LabelSample:
 
     def __rich__(self) -> Group:
         """Return a table for a terminal."""
-        title = f"{len(self.lines):,} pairs of {self.queries_drawn:,} queries to be labelled"
+        title = f"{len(self.lines):,} pairs to be labelled, from {self.queries_drawn:,} queries"
         table = Table(title=title, title_justify="left")
         table.add_column("rank")
         for name in ("pairs", "drawn", "weight"):
@@ -65,6 +65,6 @@ class LabelSample:
         scale = self.queries / max(self.queries_drawn, 1)
         for name, (size, drawn) in (*self.strata.items(), (CONTROL, self.controls)):
             if size:
-                weight = f"{scale * size / drawn:.3g}" if drawn else "-"
+                weight = f"{scale * size / drawn:,.1f}" if drawn else "-"
                 table.add_row(name, f"{size:,}", f"{drawn:,}", weight)
         return Group(table, *(Text(f"Note: {note}") for note in self.notes))

@@ -167,17 +167,22 @@ class ScoreTally:
 
     def notes(self) -> tuple[str, ...]:
         """Return what a reader should know of the scores."""
-        largest = max(
-            (float(np.abs(part[np.isfinite(part)]).max(initial=0.0))
-             for name in ("positives", "negatives") for part in self._parts.get(name, [])),
-            default=0.0,
-        )  # fmt: skip
-        if largest <= COSINES:
-            return ()
-        return (
-            f"scores reach {largest:.4g} and are no cosines: softmax weights at the temperature "
-            f"{self.temperature:g} mean something only if the loss uses it on these scores.",
-        )
+        notes = []
+        sizes = [np.abs(self._all(name)) for name in ("positives", "negatives")]
+        largest = max(float(np.nanmax(own, initial=0.0)) for own in sizes)
+        if largest > COSINES:
+            notes.append(
+                f"scores reach {largest:.4g} and are no cosines: softmax weights at the "
+                f"temperature {self.temperature:g} mean something only if the loss uses it on "
+                "these scores."
+            )
+        beside_zero = int(np.count_nonzero(np.isnan(self._all("relative"))))
+        if beside_zero:
+            notes.append(
+                f"{beside_zero:,} negatives stand beside a positive with the score 0 and have no "
+                "relative score."
+            )
+        return tuple(notes)
 
     def result(self) -> ScoreHardness:
         """Return the figures of all rows so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,20 @@ def test_cards(name: str) -> None:
     assert {"evaluate", "metric"} <= set(values["tags"])
     assert len(values["short_description"]) <= 60
     assert f"hub_recipes/metrics/{name}" in body
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_of_the_cards(name: str, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", (METRICS / name / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    first, second = blocks
+    shown = re.search(r"^(.+)  # (.+)$", first, re.M)
+    assert shown is not None
+    values: dict[str, Any] = {}
+    exec(first, values)
+    assert eval(shown[1], values) == float(shown[2])
+    exec(second, values)
 
 
 PROCESS = """

@@ -120,7 +120,9 @@ def test_figures_are_those_of_a_loop(
     assert found.rows_with_harder == pytest.approx(harder_rows / compared_rows)
     assert found.effective_negatives == pytest.approx(np.mean(effective), rel=1e-5)
     assert found.hardest_share == pytest.approx(np.mean(hardest), rel=1e-5)
-    assert found.relative.missing == sum(own == 0 for own, _ in pairs)
+    zero = sum(own == 0 for own, _ in pairs)
+    assert found.relative.missing == zero
+    assert any(f"{zero} negatives stand beside" in note for note in tally.notes()) == (zero > 0)
     assert found.negatives_a_row == pytest.approx(len(pairs) / compared_rows)
 
 

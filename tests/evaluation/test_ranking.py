@@ -196,8 +196,9 @@ def test_a_retriever_is_scored_by_its_own_ranking() -> None:
         rank_retriever(retriever, {}, judgements, measures=("R@5",))
 
 
+@pytest.mark.parametrize("documents", [800, pytest.param(None, marks=pytest.mark.slow)])
 def test_equal_to_the_evaluator_of_sentence_transformers(
-    scifact: Path, static_model_path: Path
+    scifact: Path, static_model_path: Path, documents: int | None
 ) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.evaluation import (
@@ -205,19 +206,25 @@ def test_equal_to_the_evaluator_of_sentence_transformers(
     )
 
     model = SentenceTransformer(str(static_model_path), device="cpu")
-    corpus = Corpus(scifact)
+    whole = Corpus(scifact)
+    every = range(len(whole))
+    texts = dict(zip(whole.ids(every), whole.texts(every), strict=True))
     queries = read_queries(scifact / "queries.jsonl")
     judgements: dict[str, dict[str, int]] = {}
     for query, document, grade in read_qrels(scifact / "qrels" / "test.tsv"):
         judgements.setdefault(query, {})[document] = int(grade)
+    if documents is not None:
+        relevant = {document for own in judgements.values() for document in own}
+        kept = [*relevant, *texts][: len(relevant) + documents]
+        texts = {name: texts[name] for name in kept}
+    corpus = Corpus(texts)
     found = rank_model(
         model, corpus=corpus, queries=queries, judgements=judgements,
         measures=("MRR@10", "nDCG@10", "R@100", "AP@100"),
     )  # fmt: skip
-    every = range(len(corpus))
     evaluator = InformationRetrievalEvaluator(
         {query: queries[query] for query in judgements},
-        dict(zip(corpus.ids(every), corpus.texts(every), strict=True)),
+        texts,
         {query: set(own) for query, own in judgements.items()},
         mrr_at_k=[10], ndcg_at_k=[10], precision_recall_at_k=[100], accuracy_at_k=[1],
         map_at_k=[100], main_score_function="cosine", write_csv=False,

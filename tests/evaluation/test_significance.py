@@ -68,22 +68,22 @@ def test_turned_round_it_is_the_same_test() -> None:
 def test_under_no_difference_p_is_below_five_in_a_hundred_as_often() -> None:
     rng = np.random.default_rng(1)
     small = 0
-    for seed in range(300):
+    for seed in range(200):
         a, b = rng.random((2, 20))
         small += randomisation_test(a, b, seed=seed, repeats=199).p <= 0.05
-    # Binomial(300, 0.05) has a standard deviation of 3.8.
-    assert abs(small - 15) < 4 * 3.8
+    # Binomial(200, 0.05) has a standard deviation of 3.1.
+    assert abs(small - 10) < 4 * 3.1
 
 
 def test_the_interval_covers_the_difference_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(2)
     covered = 0
-    for seed in range(100):
+    for seed in range(60):
         a = rng.random(60)
         b = a + rng.normal(0.05, 0.1, 60)
         found = randomisation_test(a, b, seed=seed, repeats=9)
         covered += found.low <= 0.05 <= found.high
-    assert 85 <= covered <= 100
+    assert 50 <= covered <= 60
 
 
 def test_the_same_seed_gives_the_same() -> None:
