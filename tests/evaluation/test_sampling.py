@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from hypothesis import given
 from hypothesis import strategies as st
 from small_collection import fail, read_lines, succeed, write_collection
 
 from hf_hardneg import Corpus, OfflineMiner
 from hf_hardneg.errors import FormatError, OutputError, ParameterError, PoolError, QueryError
+from hf_hardneg.evaluation import pool_frame
 from hf_hardneg.evaluation.label_file import write_label_lines
 from hf_hardneg.evaluation.sampling import LabelSample, draw_pairs, frame_of
 from hf_hardneg.evaluation.strata import Bottom, Drawn, allocate, strata_of, stratum_names
+from hf_hardneg.mined_set import MinedSet
 
 FIELDS = [
     "query_id", "query", "document_id", "document", "label", "annotator", "note", "rank", "score",
@@ -159,6 +161,35 @@ def test_the_order_of_the_rows_decides_nothing() -> None:
     one, other = draw(rows, size=60, seed=5), draw(rows.shuffle(seed=1), size=60, seed=5)
     assert one.lines == other.lines
     assert draw(rows, size=60, seed=6).lines != one.lines
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_size_of_batches_decides_nothing(
+    batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    rows = Dataset.from_dict(  # queries stand in several rows, which are in different batches
+        {
+            "query": [f"query {n % 7}" for n in range(20)],
+            "positive": [f"text {n % 5}" for n in range(20)],
+            "negatives": [[f"text {m}" for m in rng.integers(12, size=4)] for _ in range(20)],
+        }
+    )
+    collection = write_collection(tmp_path / "beir")
+    corpus = Corpus(collection.folder)
+    queries = concatenate_datasets([collection.rows(), collection.rows()])
+    pool = OfflineMiner("bm25", corpus=corpus, top_k=10).retrieve(queries)
+    options = {"size": 30, "controls": 0.3, "seed": 4}
+    wanted, wanted_of_pool = draw(rows, **options), draw(pool, corpus, **options)
+    plain = MinedSet.batches
+    monkeypatch.setattr(MinedSet, "batches", lambda own: plain(own, batch))
+    monkeypatch.setattr(pool_frame, "BATCH", batch)
+    assert draw(rows, **options) == wanted
+    assert draw(pool, corpus, **options) == wanted_of_pool
+    known = {(own["query"], own["positive"]) for own in rows}
+    pairs = {(own["query"], text) for own in rows for text in own["negatives"]} - known
+    assert sum(size for size, _ in wanted.strata.values()) == len(pairs)
+    assert wanted.controls[0] == len(known)
 
 
 def test_fewer_pairs_than_asked_are_said() -> None:
