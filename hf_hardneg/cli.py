@@ -42,6 +42,7 @@ from hf_hardneg.cli_options import (
     YesOption,
 )
 from hf_hardneg.cli_output import NOT_RESUMABLE, RESUMABLE, clear_errors, console, settings_of
+from hf_hardneg.cli_sample import sample
 
 if TYPE_CHECKING:
     from hf_hardneg.report import Report
@@ -271,6 +272,9 @@ def demo(
             sys.stdout.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
         else:
             show_demo(result, console())
+
+
+app.command()(sample)
 
 
 def _ignore_interruptions() -> None:

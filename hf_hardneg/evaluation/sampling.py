@@ -1,0 +1,183 @@
+"""Which pairs of a query and a candidate are worth labelling: a stratified sample with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_hardneg.checks import fraction, one_of, whole_number
+from hf_hardneg.columns import QueryColumns
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import PoolError, QueryError
+from hf_hardneg.evaluation.label_sample import CONTROL, LabelSample
+from hf_hardneg.evaluation.mined_frame import MinedFrame
+from hf_hardneg.evaluation.pair_draws import QUERY_DRAW, Gathered
+from hf_hardneg.evaluation.pair_frames import FoundPair, Frame
+from hf_hardneg.evaluation.pool_frame import PoolFrame
+from hf_hardneg.evaluation.strata import BY, Drawn, allocate, stratum_names
+from hf_hardneg.hashing import mix
+from hf_hardneg.mined_set import MinedSet
+from hf_hardneg.pool import POOL_FEATURES
+
+__all__ = ["LabelSample", "draw_pairs", "frame_of"]
+
+Keys = NDArray[np.uint64]
+
+
+def frame_of(
+    data: Dataset | MinedSet, corpus: Corpus | None = None, columns: QueryColumns | None = None
+) -> Frame:
+    """Return the pairs of a pool or of a mined set.
+
+    Args:
+        data: a pool, as ``miner.retrieve(dataset)`` returns it, or a mined set.
+        corpus: the documents; a pool needs them, and so does a set of ids.
+        columns: names of the columns of queries and positives, where they are unusual.
+
+    Raises:
+        PoolError: a pool without its corpus, or with another one.
+        FormatError: a mined set without texts and without a corpus.
+    """
+    if isinstance(data, Dataset) and set(POOL_FEATURES) & set(data.column_names):
+        if corpus is None:
+            raise PoolError(
+                "a pool names its documents by their rows in the corpus: give the corpus that it "
+                "was made on (--corpus)."
+            )
+        return PoolFrame(data, corpus, columns or QueryColumns())
+    return MinedFrame(MinedSet.of(data, corpus=corpus, columns=columns), corpus)
+
+
+def draw_pairs(
+    frame: Frame,
+    *,
+    size: int = 500,
+    controls: float = 0.1,
+    by: str = "rank",
+    queries: int | None = None,
+    seed: int = 0,
+) -> LabelSample:
+    """Draw pairs to be labelled.
+
+    Pairs are told apart by the normalised texts of query and document: one that stands in several
+    rows is one pair, with its best rank. Known positives of a query, those of its other rows too,
+    are left out. What is left is split into strata by rank (1-5, 6-10, 11-20, 21-50, 51-100, 101
+    and more), and as many pairs are drawn of each, all of a stratum with fewer. Without this
+    nearly all labels would be of deep ranks, where hardly anything is relevant.
+
+    A pair is drawn by a hash of (seed, query, document): the order of the rows decides nothing,
+    and a larger sample of the same data holds the smaller one, stratum by stratum. Its weight is
+    1 / the probability that it is drawn: with ``y`` the labels, ``sum of weight * y`` over the
+    sample is an unbiased estimate of the sum over all pairs.
+
+    Source of the estimate: D. Horvitz, D. Thompson, "A generalization of sampling without
+    replacement from a finite universe", Journal of the American Statistical Association 47 (1952),
+    663-685.
+
+    Args:
+        frame: the pairs; see :func:`frame_of`.
+        size: pairs in the sample, controls among them, at least 1.
+        controls: share of the sample that is known positives, marked ``control``, from 0 to 1:
+            whoever labels these as irrelevant does not read, or the data's positives are wrong.
+        by: ``rank``, or ``none`` for one stratum.
+        queries: draw the pairs from so many queries only, themselves drawn at random, so that
+            fewer queries have to be understood; default: all.
+        seed: of the draw.
+
+    Raises:
+        ParameterError: a parameter out of range.
+        QueryError: there is no pair to draw.
+    """
+    whole_number("sample", "size", size, 1)
+    fraction("sample", "controls", controls)
+    one_of("sample", "by", by, BY)
+    whole_number("sample", "seed", seed, 0)
+    if queries is not None:
+        whole_number("sample", "queries", queries, 1)
+    keys = frame.query_keys()
+    chosen, different, repeated = _chosen(keys, queries, seed)
+    gathered = Gathered(size, by, seed, chosen, repeated)
+    for batch in frame.batches():
+        gathered.add(batch)
+    gathered.finish()
+    sizes = [stratum.size for stratum in gathered.strata]
+    if not sum(sizes):
+        raise QueryError(
+            "there is no pair to label: no query has a candidate that is not a known positive. "
+            "Expected a pool or a mined set with candidates."
+        )
+    asked = (size - round(size * controls), round(size * controls))
+    drawn, mixed_in = allocate(sizes, asked[0]), min(asked[1], gathered.controls.size)
+    strata = list(zip(stratum_names(by), gathered.strata, drawn, strict=True))
+    scale = different / len(chosen)
+    picked = [
+        (name, scale * stratum.size / number, stratum.lowest(number))
+        for name, stratum, number in (*strata, (CONTROL, gathered.controls, mixed_in))
+        if number
+    ]
+    return LabelSample(
+        lines=_lines(frame, picked, seed),
+        queries=different,
+        queries_drawn=len(chosen),
+        strata={name: (stratum.size, number) for name, stratum, number in strata},
+        controls=(gathered.controls.size, mixed_in),
+        known_positives=gathered.left_out,
+        notes=(*frame.notes, *_notes(asked, (sum(drawn), mixed_in), gathered.empty)),
+    )
+
+
+def _notes(asked: tuple[int, int], drawn: tuple[int, int], empty: int) -> Iterator[str]:
+    for want, have, what in zip(asked, drawn, ("pairs", "known positives"), strict=True):
+        if have < want:
+            yield f"{want:,} {what} were asked for, and there are {have:,}: all are in the sample."
+    if empty:
+        yield f"{empty:,} candidates have no text and were left out."
+
+
+def _chosen(keys: Keys, queries: int | None, seed: int) -> tuple[Keys, int, Keys]:
+    """Return the queries that pairs are drawn from, how many there are, and those in many rows."""
+    different, counts = np.unique(keys, return_counts=True)
+    chosen = different
+    if queries is not None and queries < len(different):
+        noise = mix(seed, QUERY_DRAW, different)
+        chosen = np.sort(different[np.argsort(noise, kind="stable")[:queries]])
+    return chosen, len(different), different[counts > 1]
+
+
+def _lines(frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int) -> list[dict[str, Any]]:
+    """Return the lines of the file: queries in random order, and the pairs of each as well."""
+    pairs: list[tuple[int, int]] = []
+    positives: list[tuple[int, int]] = []
+    for name, _, drawn in picked:
+        places = zip(drawn.rows.tolist(), drawn.places.tolist(), strict=True)
+        (positives if name == CONTROL else pairs).extend(places)
+    found, controls = frame.find(pairs, positives)
+    texts = iter((*found, *controls))  # the controls stand last in both
+    ordered: list[tuple[int, int, dict[str, Any]]] = []
+    for name, weight, drawn in picked:
+        order = mix(seed, QUERY_DRAW, drawn.query_keys).tolist()
+        for query, noise in zip(order, drawn.noise.tolist(), strict=True):
+            ordered.append((query, noise, _line(next(texts), name, weight)))
+    return [line for *_, line in sorted(ordered, key=lambda one: one[:2])]
+
+
+def _line(pair: FoundPair, stratum: str, weight: float) -> dict[str, Any]:
+    return {
+        "query_id": pair.query_id,
+        "query": pair.query,
+        "document_id": pair.document_id,
+        "document": pair.document,
+        "label": None,
+        "annotator": None,
+        "note": None,
+        "rank": pair.rank,
+        "score": pair.score,
+        "source": pair.source,
+        "stratum": stratum,
+        "weight": weight,
+        "control": stratum == CONTROL,
+    }
