@@ -1,0 +1,66 @@
+"""Columns of numbers in temporary files: eight bytes for each document, and none of them held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["Spool", "counted"]
+
+CHUNK = 2**17
+PART = 2**20
+"""Keys that are sorted at a time: 8 MB."""
+
+
+class Spool:
+    """A column of numbers that is written once and then read in order, as often as is needed.
+
+    Args:
+        path: where; a file that is not there yet.
+        dtype: of the numbers.
+    """
+
+    def __init__(self, path: Path, dtype: DTypeLike) -> None:
+        """Open the file."""
+        self._path, self._dtype = path, np.dtype(dtype)
+        self._file = path.open("wb")
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Return how many numbers there are."""
+        return self._count
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Write more."""
+        self._file.write(np.ascontiguousarray(values, self._dtype).tobytes())
+        self._count += len(values)
+
+    def chunks(self, size: int = CHUNK) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield (place of the first, numbers) of all, in order."""
+        self._file.flush()
+        start = 0
+        with self._path.open("rb") as stream:
+            while len(values := np.fromfile(stream, self._dtype, size)):
+                yield start, values
+                start += len(values)
+
+    def close(self) -> None:
+        """Close the file; the folder that it is in goes later."""
+        self._file.close()
+
+
+def counted(spool: Spool, part: int = PART) -> Iterator[tuple[NDArray[np.uint64], NDArray[Any]]]:
+    """Yield (keys, how often each stands in the spool), each key once, a part of them at a time.
+
+    Keys are hashes, so that their remainders spread evenly; the spool is read once for each part.
+    Zero stands for no key and is left out.
+    """
+    parts = np.uint64(max(1, -(-len(spool) // part)))
+    for number in range(int(parts)):
+        own = [keys[(keys % parts == number) & (keys != 0)] for _, keys in spool.chunks()]
+        if own:
+            yield np.unique(np.concatenate(own), return_counts=True)
