@@ -45,7 +45,7 @@ class NearDuplicates(Check):
     def __init__(self, examples: int, sample: int, rows: int) -> None:
         """Choose the probability of a row."""
         super().__init__(examples)
-        self._sample, self._rows = sample, rows
+        self._sample, self._rows, self._limit = sample, rows, examples
         self._looked_at = 0
         self._notes: dict[Place, str] = {}
 
@@ -78,9 +78,8 @@ class NearDuplicates(Check):
     def _drawn(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         if self._sample >= self._rows:
             return np.ones(len(keys), np.bool_)
-        drawn: NDArray[np.bool_] = (mix(SEED, keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53 < (
-            self._sample / self._rows
-        )
+        share = self._sample / self._rows
+        drawn: NDArray[np.bool_] = (mix(SEED, keys) >> np.uint64(11)) < np.uint64(share * 2**53)
         return drawn
 
     def _compare(
@@ -101,8 +100,8 @@ class NearDuplicates(Check):
             near = max((_jaccard(a, text) for a in known), default=0.0)
             if near >= THRESHOLD:
                 marks[first + place] = True
-                if len(self._notes) < len(marks):
-                    self._notes.setdefault((batch.start + row, place), f"resemblance {near:.2f}")
+                if len(self._notes) < self._limit:  # of the first, which are the examples
+                    self._notes[batch.start + row, place] = f"resemblance {near:.2f}"
 
     def figures(self) -> dict[str, Any]:
         """Return on how many rows it was looked for."""

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_hardneg.evaluation.finding import ERROR, WARNING, Example, Finding
+from hf_hardneg.pages import percent, render, visible
 
 __all__ = ["Audit"]
 
@@ -92,9 +93,7 @@ class Audit:
 
     def to_html(self) -> str:
         """Return one HTML page that needs nothing else."""
-        from hf_hardneg import pages
-
-        return pages.render("audit.html", audit=self)
+        return render("audit.html", audit=self)
 
     def __str__(self) -> str:
         """Return the tables as text."""
@@ -136,20 +135,11 @@ def _table(audit: Audit) -> Table:
             table.add_row(one.title, "not checked", "-", one.of, "-", "-", style="dim")
             continue
         severity = Text(one.severity, style=COLOURS.get(one.severity, "")) if one.found else Text("ok")
-        share = "-" if one.share is None else percent(one.share)
+        share = percent(one.share)
         table.add_row(one.title, severity, f"{one.count:,}", one.of, share, f"{one.rows:,}")
         for name, count in one.parts.items():
             table.add_row(f"  {name}", "", f"{count:,}", "", "", "", style="dim")
     return table
-
-
-def percent(share: float) -> str:
-    """Return a share in per cent, never 0 where there is something, nor 100 where something lacks."""
-    if 0 < share < 0.0001:
-        return "<0.01%"
-    if 0.9999 < share < 1:
-        return ">99.99%"
-    return f"{share:.2%}"
 
 
 def _examples(finding: Finding) -> Table:
@@ -171,6 +161,5 @@ def _negative(example: Example) -> Text:
 
 def _cell(text: str) -> Text:
     """Return a text cut for a terminal, without what would move its cursor."""
-    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                    for letter in " ".join(text.split()))  # fmt: skip
+    shown = visible(" ".join(text.split()))
     return Text(shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…")
