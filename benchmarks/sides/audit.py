@@ -29,8 +29,9 @@ AT_ONCE = 10_000
 WIDTH = 5
 DOCUMENTS = 500_000
 STRIDES = (7_919, 104_729)
-OWN, TWICE, EMPTY, SIBLING, SHORT, LOUD = 1_000, 1_250, 2_000, 500, 2_500, 4_000
-"""Every so manieth row has this defect; each is at a place of its own among them."""
+OWN, TWICE, EMPTY = (1_000, 11), (1_250, 23), (2_000, 41)
+SIBLING, SHORT, LOUD = (500, 151), (2_500, 37), (4_000, 43)
+"""Defects: every so manieth row, and which of so many."""
 FIELDS = {"query_id": pa.string(), "query": pa.string(), "positives": pa.list_(pa.string()),
           "positive_ids": pa.list_(pa.string()), "hard_negatives": pa.list_(pa.string()),
           "hard_negative_ids": pa.list_(pa.string()),
@@ -40,17 +41,12 @@ FIELDS = {"query_id": pa.string(), "query": pa.string(), "positives": pa.list_(p
 
 def planted(rows: int) -> dict[str, int]:
     """Return what the audit of a made set must count."""
-    return {
-        "own_positive": rows // OWN,
-        "repeated_in_row": rows // TWICE,
-        "empty_text": rows // EMPTY,
-        "sibling_positive": rows // SIBLING,
-        "short_row": rows // SHORT,
-        "outscores_positive": rows // LOUD,
-        "missing_score": 0,
-        "uneven_lists": 0,
-        "repeated_row": 0,
-    }
+    defects = {
+        "own_positive": OWN, "repeated_in_row": TWICE, "empty_text": EMPTY,
+        "sibling_positive": SIBLING, "short_row": SHORT, "outscores_positive": LOUD,
+    }  # fmt: skip
+    none = dict.fromkeys(("missing_score", "uneven_lists", "repeated_row"), 0)
+    return {name: len(range(place, rows, step)) for name, (step, place) in defects.items()} | none
 
 
 def _base(corpus: Path) -> pa.Array:
@@ -65,8 +61,8 @@ def _documents(base: pa.Array, numbers: NDArray[np.int64]) -> pa.Array:
     return pc.binary_join_element_wise(texts, ends, " ")
 
 
-def _at(rows: NDArray[np.int64], step: int, place: int) -> NDArray[np.bool_]:
-    return rows % step == place
+def _at(rows: NDArray[np.int64], defect: tuple[int, int]) -> NDArray[np.bool_]:
+    return rows % defect[0] == defect[1]
 
 
 def _batch(base: pa.Array, rows: NDArray[np.int64]) -> pa.RecordBatch:
@@ -74,25 +70,25 @@ def _batch(base: pa.Array, rows: NDArray[np.int64]) -> pa.RecordBatch:
     positives = 2 * (rows * STRIDES[1] % (DOCUMENTS // 2))
     slots = rows[:, None] * WIDTH + np.arange(WIDTH)
     negatives = 2 * (slots * STRIDES[0] % (DOCUMENTS // 2)) + 1  # odd, and positives even
-    own, twice = _at(rows, OWN, 11), _at(rows, TWICE, 23)
+    own, twice = _at(rows, OWN), _at(rows, TWICE)
     negatives[own, 1] = positives[own]
     negatives[twice, 3] = negatives[twice, 0]
     # The second of two neighbours has the query of the first, whose positive is its negative.
-    sibling = _at(rows, SIBLING, 151)
+    sibling = _at(rows, SIBLING)
     before = 2 * ((rows - 1) * STRIDES[1] % (DOCUMENTS // 2))
     negatives[sibling, 2] = before[sibling]
     queries = np.where(sibling, rows - 1, rows)
     keep = np.ones(negatives.shape, np.bool_)
-    keep[_at(rows, SHORT, 37), WIDTH - 1] = False
+    keep[_at(rows, SHORT), WIDTH - 1] = False
     offsets = np.concatenate([[0], np.cumsum(keep.sum(axis=1))]).astype(np.int32)
     flat = negatives[keep]
     empty = np.zeros(negatives.shape, np.bool_)
-    empty[_at(rows, EMPTY, 41), 0] = True
+    empty[_at(rows, EMPTY), 0] = True
     texts = pc.if_else(pa.array(empty[keep]), "  ", _documents(base, flat))
     ids = pc.binary_join_element_wise("d", pa.array(np.where(empty, -slots, negatives)[keep])
                                       .cast(pa.string()), "")  # fmt: skip
     scores = 20.0 - np.arange(WIDTH) - (rows % 97)[:, None] / 97
-    scores[_at(rows, LOUD, 43), 0] = 60.0
+    scores[_at(rows, LOUD), 0] = 60.0
     every = np.arange(len(rows) + 1, dtype=np.int32)
     words = pc.utf8_slice_codeunits(base.take(pa.array(queries % len(base))), 0, 60)
     numbers = pa.array(queries).cast(pa.string())

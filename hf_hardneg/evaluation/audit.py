@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
@@ -33,7 +31,7 @@ from hf_hardneg.evaluation.audit_truncated import Truncated
 from hf_hardneg.evaluation.audit_use import Hubs, RepeatedRows, Siblings
 from hf_hardneg.evaluation.finding import NO_PLACE, Example, Finding, Place
 from hf_hardneg.evaluation.keyed_batch import keyed
-from hf_hardneg.evaluation.spool import Spool
+from hf_hardneg.evaluation.spool import NewSpool, spools
 from hf_hardneg.evaluation.text_facts import TextFacts
 from hf_hardneg.mined_set import MinedBatch, MinedSet
 
@@ -87,14 +85,14 @@ def audit(
     held_out = evaluation
     if held_out is not None and not isinstance(held_out, Evaluation):
         held_out = Evaluation.load(held_out, evaluation_split)
-    with tempfile.TemporaryDirectory(prefix="hf-hardneg-audit-") as scratch:
-        checks = _checks(mined, Path(scratch), examples, sample, num_negatives, held_out)
+    with spools() as new:
+        checks = _checks(mined, new, examples, sample, num_negatives, held_out)
         return _run(mined, checks)
 
 
 def _checks(
     mined: MinedSet,
-    scratch: Path,
+    new: NewSpool,
     examples: int,
     sample: int,
     num_negatives: int | None,
@@ -102,7 +100,7 @@ def _checks(
 ) -> list[Check]:
     return [
         OwnPositives(examples),
-        Siblings(examples, scratch),
+        Siblings(examples, new),
         Repeated(examples),
         EmptyTexts(examples),
         Unknown(examples),
@@ -110,12 +108,12 @@ def _checks(
         EvaluationQueries(examples, evaluation),
         NearDuplicates(examples, sample, len(mined)),
         Outscoring(examples),
-        Hubs(examples, scratch),
+        Hubs(examples, new),
         Truncated(examples),
         MissingScores(examples),
         ConstantScores(examples),
-        ShortRows(examples, Spool(scratch / "row-counts", np.int32), num_negatives),
-        RepeatedRows(examples, scratch),
+        ShortRows(examples, new("row-counts", np.int32), num_negatives),
+        RepeatedRows(examples, new),
         EvaluationDocuments(examples, evaluation, "negatives"),
         EvaluationDocuments(examples, evaluation, "positives"),
     ]

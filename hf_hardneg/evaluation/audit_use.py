@@ -8,7 +8,6 @@ that stand in several rows are held, with their positives, eight bytes each.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from hf_hardneg.evaluation.audit_check import Check, comparable
 from hf_hardneg.evaluation.audit_documents import INCOMPARABLE
 from hf_hardneg.evaluation.finding import ERROR, WARNING, Place
 from hf_hardneg.evaluation.keyed_batch import KeyedBatch
-from hf_hardneg.evaluation.spool import Spool, counted
+from hf_hardneg.evaluation.spool import NewSpool, Spool, counted
 from hf_hardneg.hashing import KeySet, mix
 from hf_hardneg.mined_set import MinedSet
 
@@ -56,7 +55,7 @@ class _Reader:
 
     def __init__(self, spool: Spool) -> None:
         self._chunks = spool.chunks()
-        self._left: NDArray[Any] = np.zeros(0)
+        self._left: NDArray[Any] = np.zeros(0, spool.dtype)
 
     def take(self, size: int) -> NDArray[Any]:
         parts, have = [self._left], len(self._left)
@@ -73,7 +72,7 @@ class Siblings(Check):
 
     Args:
         examples: how many places to keep.
-        folder: an empty one, for what is read again at the end.
+        new: opens spools, for what is read again at the end.
     """
 
     name = "sibling_positive"
@@ -84,15 +83,15 @@ class Siblings(Check):
         "document known to be relevant is taught as one that is not."
     )
 
-    def __init__(self, examples: int, folder: Path) -> None:
+    def __init__(self, examples: int, new: NewSpool) -> None:
         """Open the spools."""
         super().__init__(examples)
         self._by = "text"
-        self._queries = Spool(folder / "queries", np.uint64)
-        self._positive_counts = Spool(folder / "positive-counts", np.int32)
-        self._positives = Spool(folder / "positives", np.uint64)
-        self._counts = Spool(folder / "counts", np.int32)
-        self._negatives = Spool(folder / "negatives", np.uint64)
+        self._queries = new("queries", np.uint64)
+        self._positive_counts = new("positive-counts", np.int32)
+        self._positives = new("positives", np.uint64)
+        self._counts = new("counts", np.int32)
+        self._negatives = new("negatives", np.uint64)
 
     def lacks(self, mined: MinedSet) -> str:
         """Return why the set cannot be checked for this, or nothing."""
@@ -140,7 +139,7 @@ class RepeatedRows(Check):
 
     Args:
         examples: how many places to keep.
-        folder: an empty one, for what is read again at the end.
+        new: opens spools, for what is read again at the end.
     """
 
     name = "repeated_row"
@@ -149,10 +148,10 @@ class RepeatedRows(Check):
     about = "A row with the same query, positives and negatives, in their order, stands before."
     of = "rows"
 
-    def __init__(self, examples: int, folder: Path) -> None:
+    def __init__(self, examples: int, new: NewSpool) -> None:
         """Open the spool."""
         super().__init__(examples)
-        self._rows = Spool(folder / "rows", np.uint64)
+        self._rows = new("rows", np.uint64)
 
     def add(self, batch: KeyedBatch) -> None:
         """Look at some rows."""
@@ -197,7 +196,7 @@ class Hubs(Check):
 
     Args:
         examples: how many places to keep.
-        folder: an empty one, for what is read again at the end.
+        new: opens spools, for what is read again at the end.
     """
 
     name = "hub_document"
@@ -209,13 +208,13 @@ class Hubs(Check):
         "bounds this when mining."
     )
 
-    def __init__(self, examples: int, folder: Path) -> None:
+    def __init__(self, examples: int, new: NewSpool) -> None:
         """Open the spools."""
         super().__init__(examples)
         self._limit = examples
         self._by = "text"
-        self._counts = Spool(folder / "hub-counts", np.int32)
-        self._documents = Spool(folder / "documents", np.uint64)
+        self._counts = new("hub-counts", np.int32)
+        self._documents = new("documents", np.uint64)
         self._figures: dict[str, Any] = {}
         self._notes: dict[Place, str] = {}
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Spool", "counted"]
+__all__ = ["NewSpool", "Spool", "counted", "spools"]
 
 CHUNK = 2**17
 PART = 2**20
@@ -26,7 +28,7 @@ class Spool:
 
     def __init__(self, path: Path, dtype: DTypeLike) -> None:
         """Open the file."""
-        self._path, self._dtype = path, np.dtype(dtype)
+        self._path, self.dtype = path, np.dtype(dtype)
         self._file = path.open("wb")
         self._count = 0
 
@@ -36,7 +38,7 @@ class Spool:
 
     def add(self, values: NDArray[Any]) -> None:
         """Write more."""
-        self._file.write(np.ascontiguousarray(values, self._dtype).tobytes())
+        self._file.write(np.ascontiguousarray(values, self.dtype).tobytes())
         self._count += len(values)
 
     def chunks(self, size: int = CHUNK) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -44,13 +46,34 @@ class Spool:
         self._file.flush()
         start = 0
         with self._path.open("rb") as stream:
-            while len(values := np.fromfile(stream, self._dtype, size)):
+            while len(values := np.fromfile(stream, self.dtype, size)):
                 yield start, values
                 start += len(values)
 
     def close(self) -> None:
         """Close the file; the folder that it is in goes later."""
         self._file.close()
+
+
+NewSpool = Callable[[str, DTypeLike], Spool]
+"""Opens a spool, by a name that no other has."""
+
+
+@contextmanager
+def spools() -> Iterator[NewSpool]:
+    """Give what opens spools in a temporary folder, which goes at the end with all of them."""
+    opened: list[Spool] = []
+    with tempfile.TemporaryDirectory(prefix="hf-hardneg-") as folder:
+
+        def new(name: str, dtype: DTypeLike) -> Spool:
+            opened.append(Spool(Path(folder) / name, dtype))
+            return opened[-1]
+
+        try:
+            yield new
+        finally:
+            for spool in opened:
+                spool.close()
 
 
 def counted(spool: Spool, part: int = PART) -> Iterator[tuple[NDArray[np.uint64], NDArray[Any]]]:

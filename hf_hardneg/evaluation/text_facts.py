@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
-from hf_hardneg.hashing import EMPTY_TEXT_KEY, exact_key, normalize_text
+from hf_hardneg.hashing import EMPTY_TEXT_KEY, exact_keys, normalize_text
 
 __all__ = ["TextFacts", "Texts"]
 
@@ -94,19 +94,19 @@ class TextFacts:
     ) -> NDArray[np.int64]:
         """Return where the facts of distinct texts stand, at most as many as there is room for."""
         names = distinct.tolist()
-        new = sum(name not in self._slots for name in names)
-        if len(self._slots) + new > self._limit:
+        new = [place for place, name in enumerate(names) if name not in self._slots]
+        if len(self._slots) + len(new) > self._limit:
             self._slots.clear()
-        for name, place in zip(names, first.tolist(), strict=True):
-            if name not in self._slots:
-                self._slots[name] = slot = len(self._slots)
-                self._note(slot, raw[place].decode())
+            new = list(range(len(names)))
+        size = len(self._slots)
+        self._slots.update(zip([names[place] for place in new], range(size, size + len(new)),
+                               strict=True))  # fmt: skip
+        self._note(slice(size, size + len(new)), [raw[place].decode() for place in first[new]])
         return np.fromiter(map(self._slots.__getitem__, names), np.int64, count=len(names))
 
-    def _note(self, slot: int, text: str) -> None:
-        normal = normalize_text(text)
-        self._keys[slot] = exact_key(normal)
-        self._characters[slot] = len(text)
-        self._words[slot] = normal.count(" ") + 1 if normal else 0
-        self._ended[slot] = ENDED.search(text[-TAIL:].rstrip()) is not None
-
+    def _note(self, slots: slice, texts: Sequence[str]) -> None:
+        normal = list(map(normalize_text, texts))
+        self._keys[slots] = exact_keys(normal)
+        self._characters[slots] = list(map(len, texts))
+        self._words[slots] = [text.count(" ") + (text != "") for text in normal]
+        self._ended[slots] = [ENDED.search(text.rstrip()[-TAIL:]) is not None for text in texts]
