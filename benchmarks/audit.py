@@ -53,7 +53,9 @@ def _judge(figure: Figure) -> None:
         own = figure.median(many, "own_peak_mib")
         figure.target(f"own peak MiB, {many}", own, LIMIT_MIB)
         grown = round(own / figure.median(few, "own_peak_mib"), 3)
-        figure.target(f"own peak memory, {ROWS[1]:,} against {ROWS[0]:,} rows, {side}", grown, GROWTH)
+        figure.target(
+            f"own peak memory, {ROWS[1]:,} against {ROWS[0]:,} rows, {side}", grown, GROWTH
+        )
     figure.notes = [
         "own_peak_mib: the process's own memory (RssAnon, looked at every 10 ms) above what it was "
         "after the imports. peak_mib has the resident pages of the memory-mapped set too, which "

@@ -96,9 +96,7 @@ def audit(
     ] = False,
     strict: Annotated[
         bool,
-        typer.Option(
-            "--strict", help="Exit status 1 if a check of severity error finds anything."
-        ),
+        typer.Option("--strict", help="Exit status 1 if a check of severity error finds anything."),
     ] = False,
     query_column: QueryColumnOption = None,
     query_id_column: QueryIdColumnOption = None,

@@ -288,7 +288,7 @@ def test_columns_by_name() -> None:
     mined = load_mined(data, columns=columns)
     assert texts_of(mined) == [("q", ["p"], ["n"])]
     assert scores_of(mined) == [0.5]
-    with pytest.raises(ColumnError, match="no column 'goo'. Did you mean 'good'"):
+    with pytest.raises(ColumnError, match=r"no column 'goo'\. Did you mean 'good'"):
         load_mined(data, columns=MinedColumns(positive="goo"))
 
 
@@ -322,8 +322,8 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
         load_mined("/nowhere")
     with pytest.raises(FormatError, match="type int"):
         load_mined(3)
+    (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(FormatError, match=r"holds no mined set that is known\. It holds: notes"):
-        (tmp_path / "notes.txt").write_text("x")
         load_mined(tmp_path)
     data = Dataset.from_dict(LAID_OUT["triplet"][0])
     with pytest.raises(QueryError, match="--split"):

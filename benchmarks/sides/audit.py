@@ -61,6 +61,10 @@ def _documents(base: pa.Array, numbers: NDArray[np.int64]) -> pa.Array:
     return pc.binary_join_element_wise(texts, ends, " ")
 
 
+def _names(numbers: NDArray[np.int64]) -> pa.Array:
+    return pc.binary_join_element_wise("d", pa.array(numbers).cast(pa.string()), "")
+
+
 def _at(rows: NDArray[np.int64], defect: tuple[int, int]) -> NDArray[np.bool_]:
     return rows % defect[0] == defect[1]
 
@@ -96,7 +100,7 @@ def _batch(base: pa.Array, rows: NDArray[np.int64]) -> pa.RecordBatch:
         pc.binary_join_element_wise("q", pa.array(rows).cast(pa.string()), ""),
         pc.binary_join_element_wise(words, numbers, " "),
         list_array(every, _documents(base, positives)),
-        list_array(every, pc.binary_join_element_wise("d", pa.array(positives).cast(pa.string()), "")),
+        list_array(every, _names(positives)),
         list_array(offsets, texts),
         list_array(offsets, ids),
         list_array(offsets, pa.array(scores[keep].astype(np.float32))),

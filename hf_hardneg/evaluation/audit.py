@@ -184,5 +184,3 @@ def _score(batch: MinedBatch, side: str, place: int) -> float | None:
     _, values = batch.numbers(name)
     known = place < len(values) and bool(np.isfinite(values[place]))
     return float(str(np.float32(values[place]))) if known else None
-
-

@@ -43,7 +43,7 @@ class Check(ABC):
     def add(self, batch: KeyedBatch) -> None:
         """Look at some rows."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027
         """Work out what only the end can tell; nothing by default."""
 
     def figures(self) -> dict[str, Any]:

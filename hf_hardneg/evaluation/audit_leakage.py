@@ -65,7 +65,9 @@ class Evaluation:
         if os.path.isdir(folder) and queries_file(folder):
             split = split or _held_out(folder)
             corpus = Corpus(folder) if beir_corpus_file(folder) else None
-        rows = load_queries(source, split=split).rows
+        rows = load_queries(
+            Path(source) if isinstance(source, os.PathLike) else source, split=split
+        ).rows
         return cls._of(rows, f"{source}" + (f" ({split})" if split else ""), corpus)
 
     @classmethod
@@ -211,5 +213,3 @@ class EvaluationDocuments(Check):
         before = self.tally.count
         self.tally.add_rows(batch.start, rows)
         self.tally.count = before + int(np.count_nonzero(marks))
-
-

@@ -134,7 +134,8 @@ def _table(audit: Audit) -> Table:
         if one.skipped:
             table.add_row(one.title, "not checked", "-", one.of, "-", "-", style="dim")
             continue
-        severity = Text(one.severity, style=COLOURS.get(one.severity, "")) if one.found else Text("ok")
+        style = COLOURS.get(one.severity, "") if one.found else ""
+        severity = Text(one.severity if one.found else "ok", style=style)
         share = percent(one.share)
         table.add_row(one.title, severity, f"{one.count:,}", one.of, share, f"{one.rows:,}")
         for name, count in one.parts.items():

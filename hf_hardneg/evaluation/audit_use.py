@@ -234,8 +234,8 @@ class Hubs(Check):
         """Count, now that all uses are known."""
         sums = np.zeros(4)
         for _, counts in counted(self._documents):
-            times = counts.astype(np.float64)
-            sums += [len(times), times.sum(), (times**2).sum(), (times**3).sum()]
+            each = counts.astype(np.float64)
+            sums += [len(each), each.sum(), (each**2).sum(), (each**3).sum()]
         if not sums[0]:
             return
         limit = max(HUB_LEAST, HUB_TIMES * sums[1] / sums[0])
@@ -292,5 +292,3 @@ def _skewness(sums: NDArray[np.float64]) -> float | None:
     if variance <= 1e-12 * square:
         return None
     return round(float((cube - 3 * mean * square + 2 * mean**3) / variance**1.5), 3)
-
-

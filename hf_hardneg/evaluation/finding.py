@@ -132,6 +132,6 @@ class Tally:
         left = self._examples - len(self.places)
         self.places += [(start + row, NO_PLACE) for row in found[:left].tolist()]
 
-    def add_part(self, name: str, count: int) -> None:
+    def add_part(self, name: str, count: int | np.integer[Any]) -> None:
         """Count within the count."""
         self.parts[name] = self.parts.get(name, 0) + int(count)

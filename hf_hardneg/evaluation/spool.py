@@ -14,8 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 __all__ = ["NewSpool", "Spool", "counted", "spools"]
 
 CHUNK = 2**17
-PART = 2**20
-"""Keys that are sorted at a time: 8 MB."""
+PART = 2**19
+"""Keys that are sorted at a time: 4 MB, and twice that for the sorting."""
 
 
 class Spool:
@@ -79,11 +79,11 @@ def spools() -> Iterator[NewSpool]:
 def counted(spool: Spool, part: int = PART) -> Iterator[tuple[NDArray[np.uint64], NDArray[Any]]]:
     """Yield (keys, how often each stands in the spool), each key once, a part of them at a time.
 
-    Keys are hashes, so that their remainders spread evenly; the spool is read once for each part.
+    Keys are hashes, so that their last bits spread evenly; the spool is read once for each part.
     Zero stands for no key and is left out.
     """
-    parts = np.uint64(max(1, -(-len(spool) // part)))
-    for number in range(int(parts)):
-        own = [keys[(keys % parts == number) & (keys != 0)] for _, keys in spool.chunks()]
-        if own:
-            yield np.unique(np.concatenate(own), return_counts=True)
+    parts = 1 << max(0, (-(-len(spool) // part) - 1).bit_length())
+    for number in range(parts):
+        own = [keys[(keys & np.uint64(parts - 1)) == number] for _, keys in spool.chunks()]
+        keys = np.concatenate(own) if own else np.zeros(0, np.uint64)
+        yield np.unique(keys[keys != 0], return_counts=True)

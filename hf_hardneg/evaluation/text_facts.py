@@ -18,7 +18,10 @@ __all__ = ["TextFacts", "Texts"]
 
 REMEMBERED = 2**18
 """Texts whose facts are kept, 40 MB; the same documents come back in many rows."""
-ENDED = re.compile(r"""[.!?。！？؟।](?:[\])}"'”’»)）」』]|\[\d+\])*\s*$""")
+ENDED = re.compile(
+    r"[.!?\u3002\uff01\uff1f\u061f\u0964]"
+    r"""(?:[\])}"'\u201d\u2019\u00bb\uff09\u300d\u300f]|\[\d+\])*\s*$"""
+)
 """The end of a sentence, with what may close after it."""
 TAIL = 16
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,6 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from hf_hardneg import __version__
-
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -40,4 +39,11 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401
         keep_trailing_newline=True,
     )
     environment.filters |= {"visible": visible, "number": number, "percent": percent}
-    return environment.get_template(template).render(version=__version__, **values)
+    return environment.get_template(template).render(version=_version(), **values)
+
+
+def _version() -> str:
+    try:
+        return version("hf-hardneg")
+    except PackageNotFoundError:  # a source tree that was not installed
+        return ""

@@ -42,7 +42,11 @@ def percent(share: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number with its thousands apart; a fraction with four digits."""
+    """Return a number with its thousands apart, a fraction with four digits, a truth as a word."""
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"

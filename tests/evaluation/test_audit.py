@@ -77,9 +77,7 @@ def made_rows(draw: st.DrawFn) -> list[Row]:
                 "hard_negatives": negatives,
                 "hard_negative_ids": [draw(ids) for _ in negatives],
                 "hard_negative_scores": [draw(st.sampled_from(SCORES)) for _ in negatives],
-                "hard_negative_positive_scores": [
-                    draw(st.sampled_from(SCORES)) for _ in positives
-                ],
+                "hard_negative_positive_scores": [draw(st.sampled_from(SCORES)) for _ in positives],
             }
         )
     return rows
@@ -147,9 +145,7 @@ CHECKED = ("own_positive", "repeated_in_row", "sibling_positive", "missing_score
 
 
 @given(rows=made_rows(), size=st.sampled_from([1, 2, 5, 100]))
-def test_against_a_plain_count(
-    rows: list[Row], size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_against_a_plain_count(rows: list[Row], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = MinedSet.batches
 
     def batches(mined: MinedSet) -> Iterator[MinedBatch]:
@@ -231,7 +227,8 @@ def test_texts_that_were_cut() -> None:
 @pytest.mark.parametrize(
     ("text", "ended"),
     [("It ends.", True), ("It ends?  ", True), ('He said "no."', True), ("(It ends.)", True),
-     ("終わり。", True), ("As told [1].", True), ("As told.[12]", True), ("It ends" + " " * 40, False),
+     ("終わり。", True), ("As told [1].", True), ("As told.[12]", True),
+     ("It ends" + " " * 40, False), ("It ends." + " " * 40, True),
      ("and then", False), ("and so on…", False), ("a list,", False)],
 )  # fmt: skip
 def test_how_a_text_ends(text: str, ended: bool) -> None:
@@ -336,7 +333,9 @@ def test_leakage_from_a_folder_is_of_its_test_split(tmp_path: Path) -> None:
     (tmp_path / "qrels").mkdir()
     (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "text": "gold"}\n'
                                            '{"_id": "d2", "text": "x"}\n')  # fmt: skip
-    (tmp_path / "queries.jsonl").write_text('{"_id": "1", "text": "a"}\n{"_id": "2", "text": "b"}\n')
+    (tmp_path / "queries.jsonl").write_text(
+        '{"_id": "1", "text": "a"}\n{"_id": "2", "text": "b"}\n'
+    )
     for split, line in (("train", "1\td2\t1"), ("test", "2\td1\t1")):
         (tmp_path / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{line}\n")
     rows = [row("a", ["p"], ["x", "gold"]), row("b", ["p2"], ["y", "z"])]
