@@ -72,12 +72,33 @@ def _arrow(path: Path) -> Dataset:
 
 def _records(paths: Sequence[Path]) -> Iterator[Record]:
     for path in paths:
+        if file_kind(path) == ".json" and (whole := _document(path)):
+            yield from map(_usual, whole)
+            continue
         delimited = file_kind(path) in DELIMITERS
         if delimited and (found := _headerless(path)):
             yield from found
             continue
         for record in read_records(path):
-            yield _of_fields(record) if delimited else _contrastors(record)
+            yield _of_fields(record) if delimited else _usual(record)
+
+
+def _document(path: Path) -> list[Record]:
+    """Return the records of a file that is one JSON list; empty for one with a record a line."""
+    with open_text(path) as stream:
+        start = stream.read(1)
+        while start.isspace():
+            start = stream.read(1)
+        if start != "[":
+            return []
+        try:
+            whole = json.loads(start + stream.read())
+        except ValueError as error:
+            raise FormatError(f"{path} is not valid JSON: {error}") from error
+    if not all(isinstance(record, dict) for record in whole):
+        raise FormatError(f"{path}: expected a JSON list of objects, one for each row.")
+    records: list[Record] = whole
+    return records
 
 
 # -- fields of text --------------------------------------------------------------------------------
@@ -133,6 +154,28 @@ def _json_list(value: str) -> Any:  # noqa: ANN401
         return json.loads(value)
     except ValueError:
         return value  # a text in brackets
+
+
+def _usual(record: Record) -> Record:
+    """Return a record with columns of usual names, where its own say otherwise."""
+    if "messages" in record and "negative_messages" in record:
+        return _ms_swift(record)
+    return _contrastors(record)
+
+
+def _ms_swift(record: Record) -> Record:
+    """Read the messages of the three sides: a text is what its messages hold, one below another."""
+    return {
+        "query": _content(record["messages"]),
+        "positives": [_content(one) for one in record.get("positive_messages") or []],
+        "negatives": [_content(one) for one in record["negative_messages"] or []],
+    }
+
+
+def _content(messages: object) -> str:
+    own = messages if isinstance(messages, list) else []
+    parts = [one.get("content") for one in own if isinstance(one, dict)]
+    return "\n".join(part for part in parts if isinstance(part, str))
 
 
 def _contrastors(record: Record) -> Record:

@@ -31,6 +31,7 @@ LAYOUTS = (
     "Tevatron (query, positive_passages, negative_passages)",
     "Tevatron by id (query_text, positive_document_ids, negative_document_ids)",
     "PyLate distillation (query_id, document_ids, scores)",
+    "ms-swift (messages, positive_messages, negative_messages)",
     "NeMo (one JSON document with corpus and data)",
     "MS MARCO triples (a TSV file without a header: query, positive, negative)",
     "ColBERT (triples.jsonl or nway.jsonl with collection.tsv and queries.tsv)",

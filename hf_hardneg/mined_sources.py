@@ -171,7 +171,8 @@ def _from_file(
     if kind in RUN_ENDS:
         judged = None if qrels is None else Path(qrels).expanduser()
         return _of_parts(trec(path, judged), path, corpus, queries)
-    if kind in JSON_LINES and isinstance(first_value(path), list):
+    first = first_value(path) if kind in JSON_LINES else None
+    if isinstance(first, list) and not (first and isinstance(first[0], dict)):
         return _of_parts(colbert(path), path, corpus, queries)
     if kind == ".json" and (parts := nemo(path)):
         return _of_parts(parts, path, corpus, queries)

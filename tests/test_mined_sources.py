@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset, DatasetDict
 
+from hf_hardneg import query_sources
 from hf_hardneg.errors import ColumnError, FormatError, HardNegError, QueryError
 from hf_hardneg.formats.mined_row import Document, MinedRow
 from hf_hardneg.formats.writers import WRITERS, write_rows
@@ -234,6 +235,16 @@ def test_nemo(tmp_path: Path) -> None:
     assert not mined.has("positive_scores")
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_file_that_is_one_json_list(indent: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([{"query": "a", "pos": ["p"], "neg": ["n"]}] * 2, indent=indent))
+    assert texts_of(load_mined(path)) == [("a", ["p"], ["n"])] * 2
+    path.write_text('[{"query": "a"}, 3]')
+    with pytest.raises(FormatError, match="list of objects"):
+        load_mined(path)
+
+
 def test_contrastors_names_its_columns_itself(tmp_path: Path) -> None:
     path = tmp_path / "shard-00000.jsonl.gz"
     line = {"question": "q", "good": "p", "bad": ["m", "n"],
@@ -241,6 +252,30 @@ def test_contrastors_names_its_columns_itself(tmp_path: Path) -> None:
                                        "triplet": [["question", "good", "bad"]]}}}  # fmt: skip
     path.write_bytes(gzip.compress(json.dumps(line).encode()))
     assert texts_of(load_mined(path)) == [("q", ["p"], ["m", "n"])]
+
+
+def test_ms_swift(tmp_path: Path) -> None:
+    def said(text: str) -> list[dict[str, str]]:
+        return [{"role": "user", "content": text}]
+
+    path = tmp_path / "train.jsonl"
+    line = {"messages": said("q"), "positive_messages": [said("p")],
+            "negative_messages": [said("m"), said("n")]}  # fmt: skip
+    path.write_text(json.dumps(line) + "\n")
+    assert texts_of(load_mined(path)) == [("q", ["p"], ["m", "n"])]
+
+
+def test_a_name_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, rows = LAID_OUT["n-tuple"]
+    asked = []
+
+    def load(*names: str | None) -> DatasetDict:
+        asked.append(names)
+        return DatasetDict({"train": Dataset.from_dict(columns)})
+
+    monkeypatch.setattr(query_sources, "load_dataset", load)
+    assert texts_of(load_mined("org/name-v1.5:config")) == rows
+    assert asked == [("org/name-v1.5", "config")]
 
 
 def test_a_text_where_a_list_belongs_is_one_text(tmp_path: Path) -> None:

@@ -135,8 +135,9 @@ def _run(mined: MinedSet, checks: Sequence[Check]) -> Audit:
             findings.append(check.unchecked(skipped[check.name]))
             continue
         check.finish()
-        notes = check.notes()
-        shown = [_example(mined, place, notes.get(place, "")) for place in check.tally.places]
+        shown = [
+            _example(mined, place, check.remarks.get(place, "")) for place in check.tally.places
+        ]
         findings.append(replace(check.finding(), examples=shown))
     return Audit(mined.name, len(mined), positives, negatives, findings, list(_matched(mined)))
 

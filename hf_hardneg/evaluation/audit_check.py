@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.finding import Finding, Place, Tally
 from hf_hardneg.evaluation.keyed_batch import KeyedBatch
@@ -23,6 +27,7 @@ class Check(ABC):
     Attributes:
         name, title, severity, about, of: as :class:`~hf_hardneg.evaluation.finding.Finding` has
             them.
+        remarks: what is particular about some of the places.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Check(ABC):
     def __init__(self, examples: int) -> None:
         """Start at none."""
         self.tally = Tally(examples)
+        self.remarks: dict[Place, str] = {}
 
     def lacks(self, mined: MinedSet) -> str:
         """Return why the set cannot be checked for this, or nothing."""
@@ -50,9 +56,17 @@ class Check(ABC):
         """Return further values, for JSON; none by default."""
         return {}
 
-    def notes(self) -> dict[Place, str]:
-        """Return what is particular about some of the places; nothing by default."""
-        return {}
+    def add_negatives(
+        self, batch: KeyedBatch, marks: NDArray[np.bool_], why: Mapping[str, NDArray[np.bool_]]
+    ) -> None:
+        """Count marks of negatives, and say of the first ones which of several reasons holds."""
+        before = len(self.tally.places)
+        offsets = batch.negatives.offsets
+        self.tally.add_negatives(batch.start, offsets, marks)
+        for row, place in self.tally.places[before:]:
+            number = int(offsets[row - batch.start]) + place
+            held = (name for name, own in why.items() if own[number])
+            self.remarks[row, place] = next(held, "")
 
     def finding(self) -> Finding:
         """Return what was found, without examples."""

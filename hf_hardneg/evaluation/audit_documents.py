@@ -40,15 +40,16 @@ class OwnPositives(Check):
 
     def add(self, batch: KeyedBatch) -> None:
         """Look at some rows."""
-        marks = {by: batch.own_positives(by) for by in ("id", "exact", "text")}
+        by_id, exact, by_text = (batch.own_positives(by) for by in ("id", "exact", "text"))
+        why = {
+            "the same text": exact,
+            "the same text after normalisation only": by_text & ~exact,
+            "the same id": by_id,
+        }
         self.tally.checked += len(batch.negatives)
-        self.tally.add_negatives(
-            batch.start, batch.negatives.offsets, marks["id"] | marks["text"]
-        )  # the exact ones are among those
-        self.tally.add_part("the same id", np.count_nonzero(marks["id"]))
-        self.tally.add_part("the same text", np.count_nonzero(marks["exact"]))
-        normal = marks["text"] & ~marks["exact"]
-        self.tally.add_part("the same text after normalisation only", np.count_nonzero(normal))
+        self.add_negatives(batch, by_id | by_text, why)
+        for name, marks in why.items():
+            self.tally.add_part(name, np.count_nonzero(marks))
 
 
 class Repeated(Check):
@@ -67,13 +68,11 @@ class Repeated(Check):
         side = batch.negatives
         by_id, by_text = (_again(side, by) for by in ("id", "text"))
         self.tally.checked += len(side)
-        self.tally.add_negatives(batch.start, side.offsets, by_id | by_text)
-        self.tally.add_part("the same id", np.count_nonzero(by_id))
-        same = by_text & ~by_id if side.ids is not None else by_text
-        self.tally.add_part(
-            "the same text under another id" if side.ids is not None else "the same text",
-            np.count_nonzero(same),
-        )
+        text = "the same text" if side.ids is None else "the same text under another id"
+        why = {"the same id": by_id, text: by_text & ~by_id}
+        self.add_negatives(batch, by_id | by_text, why)
+        for name, marks in why.items():
+            self.tally.add_part(name, np.count_nonzero(marks))
 
 
 def _again(side: Side, by: str) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.audit_check import Check
-from hf_hardneg.evaluation.finding import WARNING, Place
+from hf_hardneg.evaluation.finding import WARNING
 from hf_hardneg.evaluation.keyed_batch import KeyedBatch
 from hf_hardneg.hashing import mix
 from hf_hardneg.mined_set import MinedSet
@@ -47,7 +47,6 @@ class NearDuplicates(Check):
         super().__init__(examples)
         self._sample, self._rows, self._limit = sample, rows, examples
         self._looked_at = 0
-        self._notes: dict[Place, str] = {}
 
     @property
     def about(self) -> str:  # type: ignore[override]
@@ -100,16 +99,12 @@ class NearDuplicates(Check):
             near = max((_jaccard(a, text) for a in known), default=0.0)
             if near >= THRESHOLD:
                 marks[first + place] = True
-                if len(self._notes) < self._limit:  # of the first, which are the examples
-                    self._notes[batch.start + row, place] = f"resemblance {near:.2f}"
+                if len(self.remarks) < self._limit:  # of the first, which are the examples
+                    self.remarks[batch.start + row, place] = f"resemblance {near:.2f}"
 
     def figures(self) -> dict[str, Any]:
         """Return on how many rows it was looked for."""
         return {"rows_looked_at": self._looked_at, "threshold": THRESHOLD}
-
-    def notes(self) -> dict[Place, str]:
-        """Return how near each is."""
-        return self._notes
 
 
 def _jaccard(known: set[str], text: str) -> float:

@@ -103,12 +103,18 @@ class Audit:
 
     def __rich__(self) -> Group:
         """Return the tables for a terminal."""
-        parts: list[Any] = [_overview(self), _table(self)]
-        parts += [_examples(one) for one in self.findings if one.found and one.examples]
+        parts: list[Any] = [_line(f"Audit of {self.source}"), _overview(self), _table(self)]
+        for one in self.findings:
+            if one.found and one.examples:
+                parts += [_line(f"{one.title}: {one.about}"), _examples(one)]
         for finding in self.unchecked:
-            parts.append(Text(f"Not checked: {finding.title.lower()}: {finding.skipped}."))
-        parts += [Text(f"Note: {note}") for note in self.notes]
+            parts.append(_line(f"Not checked: {finding.title.lower()}: {finding.skipped}."))
+        parts += [_line(f"Note: {note}") for note in self.notes]
         return Group(*parts, Text(self.verdict, style="bold"))
+
+
+def _line(text: str) -> Text:
+    return Text(visible(text))
 
 
 def _number(count: int, name: str) -> str:
@@ -116,7 +122,7 @@ def _number(count: int, name: str) -> str:
 
 
 def _overview(audit: Audit) -> Table:
-    table = Table(title=Text(f"Audit of {audit.source}"), title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name in ("rows", "positives", "negatives"):
@@ -125,7 +131,7 @@ def _overview(audit: Audit) -> Table:
 
 
 def _table(audit: Audit) -> Table:
-    table = Table(title="Findings", title_justify="left")
+    table = Table()
     table.add_column("check")
     table.add_column("severity")
     for name in ("count", "of", "share", "rows"):
@@ -144,7 +150,7 @@ def _table(audit: Audit) -> Table:
 
 
 def _examples(finding: Finding) -> Table:
-    table = Table(title=Text(f"{finding.title}: {finding.about}"), title_justify="left")
+    table = Table()
     table.add_column("row", justify="right")
     for name in ("query", "positive", "negative"):
         table.add_column(name, overflow="fold")

@@ -86,7 +86,7 @@ class Siblings(Check):
     def __init__(self, examples: int, new: NewSpool) -> None:
         """Open the spools."""
         super().__init__(examples)
-        self._by = "text"
+        self._by, self._query_texts = "text", True
         self._queries = new("queries", np.uint64)
         self._positive_counts = new("positive-counts", np.int32)
         self._positives = new("positives", np.uint64)
@@ -97,11 +97,14 @@ class Siblings(Check):
         """Return why the set cannot be checked for this, or nothing."""
         ways = comparable(mined)
         self._by = ways[0] if ways else ""
+        self._query_texts = mined.query_texts
         return "" if ways else INCOMPARABLE
 
     def add(self, batch: KeyedBatch) -> None:
         """Look at some rows; those without a query have no siblings."""
-        queries = np.where(batch.queries.usable(), batch.queries.keys, np.uint64(0))
+        # Ids that stand for queries are not normalised: "Q1" and "q1" are two.
+        keys = batch.queries.keys if self._query_texts else batch.queries.exact
+        queries = np.where(batch.queries.usable(), keys, np.uint64(0))
         self._queries.add(queries)
         for side, counts, pairs in (
             (batch.positives, self._positive_counts, self._positives),
@@ -216,7 +219,6 @@ class Hubs(Check):
         self._counts = new("hub-counts", np.int32)
         self._documents = new("documents", np.uint64)
         self._figures: dict[str, Any] = {}
-        self._notes: dict[Place, str] = {}
 
     def lacks(self, mined: MinedSet) -> str:
         """Choose by what documents are told apart."""
@@ -274,15 +276,11 @@ class Hubs(Check):
                     where = (start + row, place - int(offsets[row]))
                     found.setdefault(int(keys[place]), where)
         places[:] = [found[key] for key in wanted]
-        self._notes = {found[key]: f"a negative {count:,} times" for key, count in wanted.items()}
+        self.remarks = {found[key]: f"a negative {count:,} times" for key, count in wanted.items()}
 
     def figures(self) -> dict[str, Any]:
         """Return how documents are used."""
         return self._figures
-
-    def notes(self) -> dict[Place, str]:
-        """Return how often each example is used."""
-        return self._notes
 
 
 def _skewness(sums: NDArray[np.float64]) -> float | None:

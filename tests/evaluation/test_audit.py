@@ -179,6 +179,8 @@ def test_a_clean_set_has_no_findings() -> None:
 def test_how_an_own_positive_was_recognised() -> None:
     rows = [row("q", ["The text"], ["The text", "the  TEXT", "else"], positive_ids=["1"],
                 hard_negative_ids=["8", "9", "1"])]  # fmt: skip
+    notes = [one.note for one in found(rows).of("own_positive").examples]
+    assert notes == ["the same text", "the same text after normalisation only", "the same id"]
     assert found(rows).of("own_positive").parts == {
         "the same id": 1, "the same text": 1, "the same text after normalisation only": 1
     }  # fmt: skip
