@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -43,17 +43,25 @@ class Parts:
     notes: list[str] = field(default_factory=list)
 
 
-def open_folder(folder: Path, split: str | None) -> Parts | None:
+def open_folder(folder: Path, split: str | None, qrels: Path | None) -> Parts | None:
     """Return the parts of a folder whose rows have ids in place of texts, if it is one.
 
     Args:
         folder: one that a writer of ours, or a trainer's own tools, may have written.
         split: of a BEIR folder.
+        qrels: judgements in place of those in the folder.
+
+    Raises:
+        FormatError: the folder has no splits, or names its positives itself.
     """
-    readers: tuple[Callable[[Path, str | None], Parts | None], ...] = (
-        _colbert_folder, _beir_folder, _trec_folder
-    )  # fmt: skip
-    return next((found for reader in readers if (found := reader(folder, split))), None)
+    if (folder / HARD_NEGATIVES).is_file():
+        return _beir_folder(folder, split, qrels)
+    found = _colbert_folder(folder) or _trec_folder(folder, qrels)
+    if found and split is not None:
+        raise FormatError(f"{folder} has no split {split!r} to choose. Leave --split out.")
+    if found and qrels is not None and qrels not in found.files:
+        raise FormatError(f"{folder} names its positives itself. Leave --qrels out.")
+    return found
 
 
 def first_value(path: Path) -> Any:  # noqa: ANN401
@@ -75,7 +83,7 @@ def _there(path: Path) -> Path | None:
 # -- ColBERT ---------------------------------------------------------------------------------------
 
 
-def _colbert_folder(folder: Path, split: str | None) -> Parts | None:
+def _colbert_folder(folder: Path) -> Parts | None:
     rows = _there(folder / "triples.jsonl") or _there(folder / "nway.jsonl")
     return colbert(rows) if rows and (folder / "collection.tsv").is_file() else None
 
@@ -139,11 +147,11 @@ def _nway(path: Path) -> Iterator[Record]:
 # -- BEIR and TREC ---------------------------------------------------------------------------------
 
 
-def _beir_folder(folder: Path, split: str | None) -> Parts | None:
+def _beir_folder(folder: Path, split: str | None, given: Path | None) -> Parts:
+    if split is not None and given is not None:
+        raise FormatError("--split and --qrels both say which judgements; give one of them.")
     negatives = folder / HARD_NEGATIVES
-    if not negatives.is_file():
-        return None
-    qrels = default_split(folder, split)
+    qrels = given or default_split(folder, split)
     return Parts(
         lambda: _with_positives(_beir_lines(negatives), qrels),
         [negatives, qrels],
@@ -173,7 +181,7 @@ def _score(text: str, where: str) -> float | None:
         raise FormatError(f"{where}: the score is {text!r}; expected a number.") from error
 
 
-def _trec_folder(folder: Path, split: str | None) -> Parts | None:
+def _trec_folder(folder: Path, qrels: Path | None) -> Parts | None:
     runs = sorted(path for kind in RUNS for path in folder.glob(kind))
     if not runs:
         return None
@@ -181,7 +189,7 @@ def _trec_folder(folder: Path, split: str | None) -> Parts | None:
         raise FormatError(
             f"{folder} holds several runs: {listing(path.name for path in runs)}. Give one of them."
         )
-    return trec(runs[0], None)
+    return trec(runs[0], qrels)
 
 
 def trec(run: Path, qrels: Path | None) -> Parts:

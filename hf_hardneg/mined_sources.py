@@ -91,7 +91,11 @@ def load_mined(
     if isinstance(source, MinedSet):
         return source if corpus is None else source.joined(Corpus.of(corpus))
     columns = columns or MinedColumns()
+    judged = None if qrels is None else Path(qrels).expanduser()
+    if judged is not None and not judged.is_file():
+        raise FormatError(f"the file of judgements {str(judged)!r} does not exist.")
     if isinstance(source, Dataset | DatasetDict):
+        _refuse_qrels(judged, Path("the data set"))
         rows = one_split(source, split, "the data set")
         return _mined(rows, "the data set", corpus, queries, columns)
     if not isinstance(source, str | os.PathLike):
@@ -101,9 +105,10 @@ def load_mined(
         )
     path = Path(source).expanduser()
     if os.path.isdir(path):
-        return _from_folder(path, corpus, queries, qrels, split, columns)
+        return _from_folder(path, corpus, queries, judged, split, columns)
     if os.path.isfile(path):
-        return _from_file(path, corpus, queries, qrels, split, columns)
+        return _from_file(path, corpus, queries, judged, split, columns)
+    _refuse_qrels(judged, path)
     return _mined(_from_hub(str(source), split), str(source), corpus, queries, columns)
 
 
@@ -120,15 +125,16 @@ def _from_folder(
     folder: Path,
     corpus: object,
     queries: object,
-    qrels: str | os.PathLike[str] | None,
+    qrels: Path | None,
     split: str | None,
     columns: MinedColumns,
 ) -> MinedSet:
     if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
         rows = one_split(saved_rows(folder), split, str(folder))
         return _mined(rows, str(folder), corpus, queries, columns)
-    if parts := open_folder(folder, split):
-        return _of_parts(parts, folder, corpus, queries)
+    if parts := open_folder(folder, split, qrels):
+        return _of_parts(parts, folder, corpus, queries, columns)
+    _refuse_qrels(qrels, folder)
     files = _data_files(folder, split)
     documents = folder / "documents.jsonl"
     beside = documents if documents.is_file() else beir_corpus_file(folder)
@@ -161,7 +167,7 @@ def _from_file(
     path: Path,
     corpus: object,
     queries: object,
-    qrels: str | os.PathLike[str] | None,
+    qrels: Path | None,
     split: str | None,
     columns: MinedColumns,
 ) -> MinedSet:
@@ -169,18 +175,33 @@ def _from_file(
         raise FormatError(f"{path} is a single file and has no split {split!r}. Leave --split out.")
     kind = file_kind(path)
     if kind in RUN_ENDS:
-        judged = None if qrels is None else Path(qrels).expanduser()
-        return _of_parts(trec(path, judged), path, corpus, queries)
+        return _of_parts(trec(path, qrels), path, corpus, queries, columns)
+    _refuse_qrels(qrels, path)
     first = first_value(path) if kind in JSON_LINES else None
     if isinstance(first, list) and not (first and isinstance(first[0], dict)):
-        return _of_parts(colbert(path), path, corpus, queries)
+        return _of_parts(colbert(path), path, corpus, queries, columns)
     if kind == ".json" and (parts := nemo(path)):
-        return _of_parts(parts, path, corpus, queries)
+        return _of_parts(parts, path, corpus, queries, columns)
     return _mined(open_file([path]), str(path), corpus, queries, columns)
 
 
-def _of_parts(parts: Parts, path: Path, corpus: object, queries: object) -> MinedSet:
+def _refuse_qrels(qrels: Path | None, path: Path) -> None:
+    if qrels is not None:
+        raise FormatError(
+            f"--qrels names the positives of a TREC run or a BEIR folder; {path} is neither and "
+            "names its own. Leave it out."
+        )
+
+
+def _of_parts(
+    parts: Parts, path: Path, corpus: object, queries: object, columns: MinedColumns
+) -> MinedSet:
     """Return rows by id, with the texts of the files beside them."""
+    if columns != MinedColumns():
+        raise FormatError(
+            f"{path} is of a format without columns of its own, and columns were named. Leave them "
+            "out."
+        )
     rows = kept_records(parts.records, _identity(parts.files), str(path))
     named = corpus if corpus is not None else parts.corpus
     asked = queries if queries is not None else parts.queries

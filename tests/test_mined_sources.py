@@ -104,6 +104,27 @@ def test_what_our_writers_wrote(name: str, tmp_path: Path) -> None:
         assert scores_of(mined) == scores
 
 
+def test_what_is_given_and_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    for name in ("trec", "colbert", "jsonl", "beir"):
+        (tmp_path / name).mkdir()
+        write_rows(mined_rows(), tmp_path / name, name, DOCUMENTS)
+    qrels = tmp_path / "own.txt"
+    qrels.write_text("q1 0 d1 1\n")
+    for name in ("trec", "beir"):
+        mined = load_mined(tmp_path / name, qrels=qrels, corpus=TEXTS)
+        assert [row[1] for row in texts_of(mined)] == [[TEXTS["d1"]], [], []]
+    given: list[tuple[Any, dict[str, Any]]] = [
+        ("colbert", {"qrels": qrels}), ("jsonl", {"qrels": qrels}), ("trec", {"split": "train"}),
+        ("beir", {"split": "train", "qrels": qrels}), ("trec", {"qrels": tmp_path / "none"}),
+        ("beir", {"columns": MinedColumns(query="q")}), ("jsonl", {"split": "test"}),
+    ]  # fmt: skip
+    for name, arguments in given:
+        with pytest.raises(FormatError):
+            load_mined(tmp_path / name, **arguments)
+    with pytest.raises(FormatError, match="--qrels"):
+        load_mined(Dataset.from_dict(LAID_OUT["triplet"][0]), qrels=qrels)
+
+
 def test_n_way_lines_with_scores(tmp_path: Path) -> None:
     write_rows(mined_rows(), tmp_path, "colbert", DOCUMENTS, num_negatives=2)
     mined = load_mined(tmp_path / "nway.jsonl")
