@@ -60,8 +60,8 @@ def _judge(figure: Figure) -> None:
         "own_peak_mib: the process's own memory (RssAnon, looked at every 10 ms) above what it was "
         "after the imports. peak_mib has the resident pages of the memory-mapped set too, which "
         "the system takes back when it needs them, and so grows with the file.",
-        "What must grow with the rows lies in temporary files, about 40 bytes a negative; in "
-        "memory it is the queries that stand in several rows, eight bytes each.",
+        "What must grow with the rows lies in temporary files, 16 bytes a negative and 40 a row; "
+        "in memory it is the queries that stand in several rows, eight bytes each.",
         "The texts are those of the collection with a number behind, 500,000 documents; every row "
         "follows from its number.",
     ]
