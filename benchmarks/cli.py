@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    audit,
     bookkeeping,
     dense_mining,
     estimates,
@@ -46,6 +47,7 @@ BENCHMARKS = {
     "growth": growth.run,
     "stage_speed": stage_speed.run,
     "presets": presets.run,
+    "audit": audit.run,
     "gpu": gpu.run,
 }
 ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets")

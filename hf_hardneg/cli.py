@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from hf_hardneg.cli_audit import audit
 from hf_hardneg.cli_options import (
     CacheDirOption,
     CorpusOption,
@@ -275,6 +276,7 @@ def demo(
 
 
 app.command()(sample)
+app.command()(audit)
 
 
 def _ignore_interruptions() -> None:

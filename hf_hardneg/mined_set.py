@@ -106,11 +106,13 @@ class MinedSet:
         layout: what its columns mean; default: found by their names.
         name: what it is called in messages.
         notes: what a reader should know of how it was read.
+        query_texts: whether ``query`` holds texts; ``False`` where ids stand for them.
 
     Attributes:
         rows: the data set as it is.
         names: of ``query``, ``query_id`` and :data:`LIST_COLUMNS` those that are known.
         notes: what a reader should know of how it was read.
+        query_texts: whether ``query`` holds texts; ``False`` where ids stand for them.
     """
 
     def __init__(
@@ -120,11 +122,13 @@ class MinedSet:
         *,
         name: str = "the data set",
         notes: Sequence[str] = (),
+        query_texts: bool = True,
     ) -> None:
-        """Find the layout and try it on no rows."""
+        """Find the layout and try it on one row."""
         if len(rows) == 0:
             raise FormatError(f"{name} has no rows; expected a mined set.")
         self.rows, self.name, self.notes = rows, name, tuple(notes)
+        self.query_texts = query_texts
         self._layout = layout or named_layout(rows.column_names, name)
         self.names = frozenset(self._layout(rows.with_format("arrow")[:1]).column_names)
 
@@ -173,6 +177,10 @@ class MinedSet:
             start += table.num_rows
             yield batch
 
+    def at(self, row: int) -> MinedBatch:
+        """Return one row, without reading those before it."""
+        return MinedBatch(row, self._layout(self.rows.with_format("arrow")[row : row + 1]))
+
     def joined(self, corpus: Corpus) -> MinedSet:
         """Return the same with texts for its ids and ids for its texts, from the corpus.
 
@@ -189,6 +197,7 @@ class MinedSet:
             lambda table: _joined(layout(table), corpus),
             name=self.name,
             notes=notes,
+            query_texts=self.query_texts,
         )
 
 

@@ -32,10 +32,12 @@ from hf_hardneg.stages import POSITIVE_SCORES, SCORES
 __all__ = [
     "FILE_FORMATS",
     "RECIPE",
+    "check_file",
     "check_output",
     "mined_rows",
     "output_folder",
     "report_sidecars",
+    "write_file",
     "write_mined",
 ]
 
@@ -160,6 +162,35 @@ def check_output(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
             )
     elif final.exists():
         raise OutputError(f"{str(final)!r} is a file; the output is a folder. Choose another name.")
+
+
+def check_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse an output file before any work is done for it.
+
+    Raises:
+        OutputError: it is there, or is a folder.
+    """
+    final = _place(path)
+    if final.is_dir():
+        raise OutputError(f"{str(final)!r} is a folder; the output is a file. Choose another name.")
+    if final.exists() and not overwrite:
+        raise OutputError(
+            f"the output file {str(final)!r} exists. Choose another, or replace it with "
+            "--overwrite (overwrite=True)."
+        )
+
+
+def write_file(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        OutputError: it is there, is a folder, or cannot be written.
+    """
+    check_file(path, overwrite=overwrite)
+    final = _place(path)
+    with staging_folder(final.parent, final.name) as staging:
+        (staging / "text").write_text(text, encoding="utf-8", newline="\n")
+        os.replace(staging / "text", final)
 
 
 def write_mined(

@@ -14,7 +14,7 @@ from hf_hardneg.beir import default_split, judged_queries, queries_file
 from hf_hardneg.errors import FormatError, QueryError, did_you_mean, listing
 from hf_hardneg.readers import KINDS, file_kind, read_records
 
-__all__ = ["LoadedQueries", "load_queries"]
+__all__ = ["LoadedQueries", "hub_rows", "load_queries", "one_split", "saved_rows"]
 
 JUDGED = Features(
     {"query_id": Value("string"), "query": Value("string"), "positive_ids": List(Value("string"))}
@@ -63,11 +63,11 @@ def load_queries(
         _refuse_split(split, "the judgements are given by --qrels")
         return _judged(path, Path(qrels).expanduser())
     if is_folder:
-        return LoadedQueries(_one_split(_saved(path), split, str(path)))
+        return LoadedQueries(one_split(saved_rows(path), split, str(path)))
     if is_file:
         _refuse_split(split, f"{path} is a single file")
         return LoadedQueries(_from_file(path))
-    return LoadedQueries(_from_hub(str(source), split))
+    return LoadedQueries(hub_rows(str(source), split))
 
 
 def _refuse_split(split: str | None, why: str) -> None:
@@ -83,7 +83,12 @@ def _judged(queries: Path, qrels: Path) -> LoadedQueries:
     return LoadedQueries(Dataset(pa.table(columns, JUDGED.arrow_schema)), notes)
 
 
-def _saved(path: Path) -> Dataset | DatasetDict:
+def saved_rows(path: Path) -> Dataset | DatasetDict:
+    """Open a folder written by ``save_to_disk``.
+
+    Raises:
+        FormatError: it is none, or it is damaged.
+    """
     if not ((path / "state.json").exists() or (path / "dataset_dict.json").exists()):
         raise FormatError(
             f"the folder {path} holds neither queries.jsonl (BEIR layout) nor a saved data set. It "
@@ -95,7 +100,12 @@ def _saved(path: Path) -> Dataset | DatasetDict:
         raise FormatError(f"the data set saved in {path} cannot be opened: {error}") from error
 
 
-def _one_split(data: Dataset | DatasetDict, split: str | None, where: str) -> Dataset:
+def one_split(data: Dataset | DatasetDict, split: str | None, where: str) -> Dataset:
+    """Return the split that was asked for, else train or the only one.
+
+    Raises:
+        QueryError: there is no such split, or which one is meant is not clear.
+    """
     if isinstance(data, Dataset):
         if split != data.split:
             _refuse_split(split, f"{where} is a single data set")
@@ -133,7 +143,12 @@ def _all_lists(values: list[Any]) -> list[Any]:
     return values
 
 
-def _from_hub(name: str, split: str | None) -> Dataset:
+def hub_rows(name: str, split: str | None) -> Dataset:
+    """Load a data set from the Hub, ``org/name`` or ``org/name:config``.
+
+    Raises:
+        QueryError: there is none, or which split is meant is not clear.
+    """
     kind = file_kind(Path(name))
     # The name of a data set on the Hub may hold a dot: org/name-v1.5
     looks_like_file = kind in KINDS or (kind and "/" not in name)
@@ -147,4 +162,4 @@ def _from_hub(name: str, split: str | None) -> Dataset:
             f"{name!r} is neither a file nor a folder here, and loading it as a data set from the "
             f"Hub failed: {error}"
         ) from error
-    return _one_split(data, split, name)
+    return one_split(data, split, name)

@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 
 from hf_hardneg.errors import FormatError, listing
 
-__all__ = ["arrow_records", "file_kind", "open_text", "read_json_lines", "read_records"]
+__all__ = [
+    "arrow_records", "file_kind", "open_text", "read_json_lines", "read_json_lists", "read_lines",
+    "read_records",
+]  # fmt: skip
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -39,7 +42,7 @@ def _open_bytes(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _lines(path: Path) -> Generator[str, None, None]:
+def read_lines(path: Path) -> Generator[str, None, None]:
     """Yield the lines of a UTF-8 text file, gzip or plain, with their line ends.
 
     Raises:
@@ -63,11 +66,35 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         FormatError: a line is not a JSON object, or the file is damaged. Names file and line.
     """
-    for number, line in enumerate(_lines(path), start=1):
+    for number, record in _json_values(path):
+        if not isinstance(record, dict):
+            raise FormatError(
+                f"{path}, line {number}: expected a JSON object, got {type(record).__name__}."
+            )
+        yield record
+
+
+def read_json_lists(path: Path) -> Iterator[list[Any]]:
+    """Yield the lists of a file with one JSON list a line, likewise.
+
+    Raises:
+        FormatError: a line is not a JSON list, or the file is damaged. Names file and line.
+    """
+    for number, record in _json_values(path):
+        if not isinstance(record, list):
+            raise FormatError(
+                f"{path}, line {number}: expected a JSON list, got {type(record).__name__}."
+            )
+        yield record
+
+
+def _json_values(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (line number, value) of each line that is not blank."""
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            yield number, json.loads(line)
         except json.JSONDecodeError as error:
             raise FormatError(
                 f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}). "
@@ -77,11 +104,6 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
             raise FormatError(
                 f"{path}, line {number}: cannot be read as JSON ({error})."
             ) from error
-        if not isinstance(record, dict):
-            raise FormatError(
-                f"{path}, line {number}: expected a JSON object, got {type(record).__name__}."
-            )
-        yield record
 
 
 def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
@@ -96,7 +118,7 @@ def read_delimited(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(2**31 - 1)
     delimiter = DELIMITERS[file_kind(path)]
     quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    lines = _lines(path)
+    lines = read_lines(path)
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     try:
         header = next(reader, None)
