@@ -1,0 +1,377 @@
+"""What calibration works on: retrieved candidates, and which of them are known to be relevant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_hardneg.beir import read_qrels
+from hf_hardneg.candidates import NO_ROW, Candidates, Queries
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import FormatError, QueryError, StrategyError, listing
+from hf_hardneg.hashing import mix, text_keys
+from hf_hardneg.miner import OfflineMiner
+from hf_hardneg.pool import candidates_of, description_of
+from hf_hardneg.retrievers import Retriever
+from hf_hardneg.risk_hidden import of_lines, one_shown
+from hf_hardneg.samplers import TopSampler
+from hf_hardneg.selection import Rules, surviving
+
+__all__ = ["CalibrationSet", "LabelledPairs", "MOST_QUERIES", "calibration_set", "read_labels"]
+
+MOST_QUERIES = 5_000
+SALT = 0x43414C49
+"""Keeps the sample of queries apart from other draws by the same seed."""
+NAMED = {"false_negative": 1.0, "true_negative": 0.0}
+NO_ANSWER = ("unsure", "bad_query")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPairs:
+    """Pairs that somebody has labelled; all of the same length.
+
+    Attributes:
+        name: where they are from.
+        query_ids, query_keys: of the queries; an id may be empty.
+        document_ids, document_keys: of the documents; likewise.
+        labels: how relevant, 0 to 1.
+        weights: 1 over the chance of having been drawn.
+        left_out: lines without an answer, by why.
+    """
+
+    name: str
+    query_ids: list[str]
+    query_keys: NDArray[np.uint64]
+    document_ids: list[str]
+    document_keys: NDArray[np.uint64]
+    labels: Floats
+    weights: Floats
+    left_out: Mapping[str, int]
+
+
+def read_labels(path: str | Path) -> LabelledPairs:
+    """Read a file of labels: JSON lines as ``hf-hardneg sample`` writes them.
+
+    ``label`` is ``false_negative``, ``true_negative`` or the probability of being relevant.
+    Lines without a label yet, ``unsure``, ``bad_query`` and controls are left out and counted.
+
+    Raises:
+        FormatError: a line is malformed; names it.
+    """
+    place = Path(path).expanduser()
+    found: list[tuple[str, str, str, str, float, float]] = []
+    left_out: dict[str, int] = {}
+    try:
+        lines = place.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: cannot be read ({error}).") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        record = _record(line, where)
+        why = _unanswered(record)
+        if why:
+            left_out[why] = left_out.get(why, 0) + 1
+            continue
+        text = [str(record.get(name) or "") for name in
+                ("query_id", "query", "document_id", "document")]  # fmt: skip
+        if not (text[0] or text[1]) or not (text[2] or text[3]):
+            raise FormatError(f"{where}: expected a query and a document, by id or by text.")
+        found.append((*text, _label(record["label"], where), _weight(record, where)))  # type: ignore[arg-type]
+    columns: list[Any] = list(zip(*found, strict=True)) if found else [[] for _ in range(6)]
+    return LabelledPairs(
+        str(path),
+        list(columns[0]),
+        text_keys(list(columns[1])),
+        list(columns[2]),
+        text_keys(list(columns[3])),
+        np.array(columns[4], dtype=np.float64),
+        np.array(columns[5], dtype=np.float64),
+        left_out,
+    )
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise FormatError(f"{where}: no JSON ({error}).") from error
+    if not isinstance(record, dict) or "label" not in record:
+        raise FormatError(f"{where}: expected an object with the field 'label'.")
+    return record
+
+
+def _unanswered(record: Mapping[str, Any]) -> str:
+    if record.get("control"):
+        return "controls"
+    if record["label"] is None:
+        return "not labelled yet"
+    return str(record["label"]) if record["label"] in NO_ANSWER else ""
+
+
+def _label(value: object, where: str) -> float:
+    if isinstance(value, str) and value in NAMED:
+        return NAMED[value]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise FormatError(
+        f"{where}: the label is {value!r}; expected {listing([*NAMED, *NO_ANSWER])}, null, or a "
+        "number from 0 to 1."
+    )
+
+
+def _weight(record: Mapping[str, Any], where: str) -> float:
+    value = record.get("weight")
+    if value is None:
+        return 1.0
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not 0 < value < float("inf"):
+        raise FormatError(f"{where}: the weight is {value!r}; expected a number above 0.")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSet:
+    """Queries with their candidates, and what is known of these.
+
+    Attributes:
+        queries: one batch.
+        candidates: theirs.
+        eligible: which candidates a filter would see: no known positives, no query texts.
+        relevance: 0 to 1, ``nan`` where nothing is known, shape (batch, k).
+        weights: 1 over the chance of having been labelled, 0 where nothing is known.
+        complete: whether all of ``relevance`` is known.
+        retriever: what found them.
+        corpus: the documents.
+        origin: ``judgements``, ``labels`` or ``hidden positives``.
+        notes: what a reader should know.
+    """
+
+    queries: Queries
+    candidates: Candidates
+    eligible: NDArray[np.bool_]
+    relevance: Floats
+    weights: Floats
+    complete: bool
+    retriever: Retriever
+    corpus: Corpus
+    origin: str
+    notes: tuple[str, ...]
+
+
+def calibration_set(
+    strategy: str,
+    dataset: Dataset,
+    corpus: Any,  # noqa: ANN401
+    *,
+    labels: str | Path | None = None,
+    judgements: str | Path | None = None,
+    seed: int = 0,
+    num_proc: int | None = None,
+    most_queries: int = MOST_QUERIES,
+    **options: Any,  # noqa: ANN401
+) -> CalibrationSet:
+    """Retrieve candidates for a sample of the queries and look up what is known of them.
+
+    Args:
+        strategy: the retriever part of a strategy string, such as ``dense@100(model='...')``.
+        dataset: queries with their known positives.
+        corpus: the documents.
+        labels: a file of labelled pairs.
+        judgements: a file of judgements that go deeper than the data's positives. Neither: of the
+            positives of each query one is shown, and the others are what is to be found.
+        seed: of the sample, and of which positive is shown.
+        num_proc: worker processes.
+        most_queries: queries that are looked at; of more those with the lowest hash.
+        options: names of columns and ``cache_dir``, as :class:`~hf_hardneg.miner.OfflineMiner`.
+
+    Raises:
+        StrategyError: the strategy has filters or a sampler.
+        QueryError: ids that are not known, or nothing to learn from.
+    """
+    miner = OfflineMiner(strategy, corpus=corpus, num_negatives=1, seed=seed, **options)
+    miner = miner.knowing(dataset)
+    plan = miner._plan()
+    extra = [stage.name for stage in plan.strategy.stages if stage != TopSampler()]
+    if extra:
+        raise StrategyError(
+            f"calibrate: the strategy has {listing(extra)} after its retriever; expected the "
+            "retriever part alone, such as 'dense@100'. What stands after it is what is found out."
+        )
+    rows, notes = _sample(dataset, plan.reader.queries, seed, most_queries)
+    pool = miner.retrieve(rows, num_proc=num_proc)
+    table = pool.with_format("arrow")[:]
+    queries = plan.reader.queries(table)
+    names = description_of(pool).get("sources") or plan.strategy.retriever.source_names
+    candidates = candidates_of(table, queries, plan.reader.corpus, tuple(names))
+    retriever = plan.strategy.retriever
+    if labels is not None:
+        build: Callable[..., _Known] = _of_labels
+        source: Any = read_labels(labels)
+    elif judgements is not None:
+        build, source = _of_judgements, judgements
+    else:
+        build, source = _of_hidden, seed
+    known = build(queries, candidates, plan.reader.corpus, source)
+    rules = Rules((), (), TopSampler(), 1, seed)
+    eligible = surviving(known.queries, known.candidates, rules)
+    return CalibrationSet(
+        known.queries,
+        known.candidates,
+        eligible,
+        known.relevance,
+        np.where(eligible, known.weights, 0.0),
+        known.complete,
+        retriever,
+        plan.reader.corpus,
+        known.origin,
+        (*notes, *known.notes),
+    )
+
+
+def _sample(
+    dataset: Dataset, reader: Callable[..., Queries], seed: int, most: int
+) -> tuple[Dataset, tuple[str, ...]]:
+    """Return the rows of the queries with the lowest hashes, all rows of a query or none."""
+    keys = np.concatenate(
+        [reader(table, find=False).keys for table in dataset.with_format("arrow").iter(10_000)]
+    )
+    unique = np.unique(keys)
+    if len(unique) <= most:
+        return dataset, ()
+    drawn = unique[np.argsort(mix(seed, SALT, unique), kind="stable")[:most]]
+    note = f"{most:,} of {len(unique):,} queries were drawn; the rest is not looked at."
+    return dataset.select(np.flatnonzero(np.isin(keys, drawn))), (note,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    queries: Queries
+    candidates: Candidates
+    relevance: Floats
+    weights: Floats
+    complete: bool
+    origin: str
+    notes: tuple[str, ...] = ()
+
+
+def _of_hidden(queries: Queries, candidates: Candidates, corpus: Corpus, seed: int) -> _Known:
+    shown = one_shown(queries, candidates, corpus.document_keys, seed)
+    if not len(shown.lines):
+        raise QueryError(
+            "calibrate: no query has two known positives that differ, so none can be hidden. "
+            "Give labels (--labels) or deeper judgements (--judgements)."
+        )
+    without = len(queries) - len(shown.lines)
+    notes = ["Of each query's known positives one was shown; the others count as relevant, and "
+             "every document that is no known positive as not relevant."]  # fmt: skip
+    if without:
+        notes.append(f"{without:,} rows have one known positive alone and were left out.")
+    relevance = shown.hidden.astype(np.float64)
+    return _Known(
+        shown.queries, shown.candidates, relevance, np.ones(relevance.shape), True,
+        "hidden positives", tuple(notes),
+    )  # fmt: skip
+
+
+def _of_judgements(
+    queries: Queries, candidates: Candidates, corpus: Corpus, path: str | Path
+) -> _Known:
+    if not len(queries.ids):
+        raise QueryError(
+            "calibrate: the queries have no ids, and judgements name queries by id. Give data "
+            "with a column of ids (--query-id-column)."
+        )
+    judged = [(q, d, grade) for q, d, grade in read_qrels(Path(path).expanduser())]
+    _refuse_unknown(path, "document", [d for _, d, _ in judged],
+                    corpus.rows_of_ids([d for _, d, _ in judged]) != NO_ROW)  # fmt: skip
+    lines = {name: [] for name in queries.ids}  # type: dict[str, list[int]]
+    for line, name in enumerate(queries.ids):
+        lines[name].append(line)
+    ours = [(q, d, grade) for q, d, grade in judged if q in lines]
+    if not ours:
+        raise QueryError(
+            f"calibrate: {path} judges none of the {len(lines):,} queries, whose ids are such as "
+            f"{listing(map(repr, lines), 3)}; it has ids such as "
+            f"{listing((repr(q) for q, _, _ in judged), 3)}. Give the judgements of these queries."
+        )
+    relevant = [(q, d) for q, d, grade in ours if grade > 0]
+    keys = corpus.document_keys[corpus.rows_of_ids([d for _, d in relevant])]
+    hits = np.zeros(candidates.shape, dtype=np.bool_)
+    by_line: dict[int, list[Any]] = {}
+    for (name, _), key in zip(relevant, keys, strict=True):
+        for line in lines[name]:
+            by_line.setdefault(line, []).append(key)
+    for line, own in by_line.items():
+        hits[line] = np.isin(candidates.document_keys[line], np.array(own, dtype=np.uint64))
+    asked = np.isin(np.array(queries.ids), np.array([q for q, _, _ in ours]))
+    weights = np.where(asked[:, None], np.ones(candidates.shape), 0.0)
+    notes = ["What the judgements do not name counts as not relevant."]
+    if not asked.all():
+        notes.append(f"{int((~asked).sum()):,} rows have queries without judgements; left out.")
+    kept = np.flatnonzero(asked)
+    own_queries, found = of_lines(queries, candidates, kept)
+    return _Known(
+        own_queries, found, (hits & candidates.filled)[kept].astype(np.float64), weights[kept],
+        True, "judgements", tuple(notes),
+    )  # fmt: skip
+
+
+def _of_labels(
+    queries: Queries, candidates: Candidates, corpus: Corpus, pairs: LabelledPairs
+) -> _Known:
+    if not len(pairs.labels):
+        raise QueryError(f"calibrate: {pairs.name} holds no labelled pair; expected some.")
+    keys = pairs.document_keys.copy()
+    named = [place for place, name in enumerate(pairs.document_ids) if name]
+    rows = corpus.rows_of_ids([pairs.document_ids[place] for place in named])
+    _refuse_unknown(pairs.name, "document", [pairs.document_ids[p] for p in named], rows != NO_ROW)
+    keys[named] = corpus.document_keys[rows]
+    asked = pairs.query_keys.copy()
+    if len(queries.ids):
+        by_id = dict(zip(queries.ids, queries.keys, strict=True))
+        for place, name in enumerate(pairs.query_ids):
+            asked[place] = by_id.get(name, asked[place])
+    relevance = np.full(candidates.shape, np.nan)
+    weights = np.zeros(candidates.shape)
+    order = np.argsort(mix(asked, keys), kind="stable")
+    marks = mix(asked, keys)[order]
+    own = mix(queries.keys[:, None], candidates.document_keys)
+    place = np.minimum(np.searchsorted(marks, own), len(marks) - 1)
+    hit = (marks[place] == own) & candidates.filled
+    relevance[hit] = pairs.labels[order][place[hit]]
+    weights[hit] = pairs.weights[order][place[hit]]
+    used = len(np.unique(own[hit]))
+    if not used:
+        raise QueryError(
+            f"calibrate: none of the {len(marks):,} labelled pairs of {pairs.name} is among the "
+            "candidates that the retriever found. Give labels of what this retriever finds, and "
+            "the queries that were labelled."
+        )
+    notes = [f"{used:,} of {len(marks):,} labelled pairs are among the candidates."]
+    notes += [f"{count:,} lines of labels left out: {why}." for why, count in
+              sorted(pairs.left_out.items())]  # fmt: skip
+    if len(np.unique(marks)) < len(marks):
+        notes.append("Some pairs were labelled several times; the first label counts.")
+    return _Known(queries, candidates, relevance, weights, False, "labels", tuple(notes))
+
+
+def _refuse_unknown(
+    name: str | Path, what: str, ids: Iterable[str], known: NDArray[np.bool_]
+) -> None:
+    unknown = [one for one, there in zip(ids, known, strict=True) if not there]
+    if unknown:
+        raise QueryError(
+            f"calibrate: {name} names {len(unknown):,} {what} ids that are not in the corpus, for "
+            f"example {listing(map(repr, unknown), 3)}. Give the labels of this corpus."
+        )
