@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.checks import fraction, whole_number
 from hf_hardneg.errors import ParameterError, QueryError
-from hf_hardneg.evaluation.calibration_data import CalibrationSet
+from hf_hardneg.evaluation.calibration_data import CalibrationSet, labelled_pairs
 from hf_hardneg.evaluation.calibration_report import Calibration, Choice, Met, Point
 from hf_hardneg.evaluation.decisions import (
     RISK,
@@ -36,7 +36,7 @@ from hf_hardneg.risk_control import (
     fixed_sequence,
     normal_p_value,
 )
-from hf_hardneg.risk_fit import Pairs, RiskFit, fit_risk, reliability
+from hf_hardneg.risk_fit import RiskFit, fit_risk, reliability
 from hf_hardneg.risk_model import Cut, RiskModel
 from hf_hardneg.risk_signals import Signals, signals_of
 from hf_hardneg.strategy import Strategy
@@ -121,7 +121,7 @@ def calibrate(
             raise ParameterError(f"calibrate: {target!r}; expected a number between 0 and 1.")
     split = _split(data, parts, seed)
     signals = signals_of(data.queries, data.candidates, data.retriever)
-    pairs = _labelled(data, signals, split.rows(split.fit), seed, fit_on)
+    pairs = labelled_pairs(data, signals, split.rows(split.fit), seed, fit_on)
     fit = fit_risk(pairs, data.origin, seed=seed)
     probabilities = _probabilities(fit, signals, data)
     tried = _tried(data, probabilities, split, n, delta)
@@ -167,24 +167,6 @@ def _split(data: CalibrationSet, parts: tuple[float, float, float], seed: int) -
         place < first, (place >= first) & (place < second),
         (place >= second) & np.isfinite(place), line,
     )  # fmt: skip
-
-
-def _labelled(
-    data: CalibrationSet, signals: Signals, rows: Mask, seed: int, most: int | None
-) -> Pairs:
-    """Return the labelled pairs of some rows."""
-    lines, slots = np.nonzero((data.weights > 0) & rows[:, None])
-    if most is not None and len(lines) > most:
-        keys = data.queries.keys[lines], data.candidates.document_keys[lines, slots]
-        drawn = np.sort(np.argsort(mix(seed, SALT + 1, *keys), kind="stable")[:most])
-        lines, slots = lines[drawn], slots[drawn]
-    return Pairs(
-        signals.names,
-        signals.values[lines, slots],
-        data.relevance[lines, slots],
-        data.weights[lines, slots],
-        data.queries.keys[lines],
-    )
 
 
 def _probabilities(fit: RiskFit, signals: Signals, data: CalibrationSet) -> Floats:

@@ -20,11 +20,16 @@ from hf_hardneg.hashing import mix, text_keys
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.pool import candidates_of, description_of
 from hf_hardneg.retrievers import Retriever
+from hf_hardneg.risk_fit import Pairs
 from hf_hardneg.risk_hidden import of_lines, one_shown
+from hf_hardneg.risk_signals import Signals
 from hf_hardneg.samplers import TopSampler
 from hf_hardneg.selection import Rules, surviving
 
-__all__ = ["CalibrationSet", "LabelledPairs", "MOST_QUERIES", "calibration_set", "read_labels"]
+__all__ = [
+    "MOST_QUERIES", "CalibrationSet", "LabelledPairs", "calibration_set", "labelled_pairs",
+    "read_labels",
+]  # fmt: skip
 
 MOST_QUERIES = 5_000
 SALT = 0x43414C49
@@ -375,3 +380,33 @@ def _refuse_unknown(
             f"calibrate: {name} names {len(unknown):,} {what} ids that are not in the corpus, for "
             f"example {listing(map(repr, unknown), 3)}. Give the labels of this corpus."
         )
+
+
+def labelled_pairs(
+    data: CalibrationSet,
+    signals: Signals,
+    rows: NDArray[np.bool_],
+    seed: int = 0,
+    most: int | None = None,
+) -> Pairs:
+    """Return the labelled pairs of some rows.
+
+    Args:
+        data: queries, candidates, and what is known of them.
+        signals: of the candidates.
+        rows: which rows, shape (batch,).
+        seed: of the draw.
+        most: of more pairs than this, those with the lowest hash.
+    """
+    lines, slots = np.nonzero((data.weights > 0) & rows[:, None])
+    if most is not None and len(lines) > most:
+        keys = data.queries.keys[lines], data.candidates.document_keys[lines, slots]
+        drawn = np.sort(np.argsort(mix(seed, SALT + 1, *keys), kind="stable")[:most])
+        lines, slots = lines[drawn], slots[drawn]
+    return Pairs(
+        signals.names,
+        signals.values[lines, slots],
+        data.relevance[lines, slots],
+        data.weights[lines, slots],
+        data.queries.keys[lines],
+    )
