@@ -90,9 +90,14 @@ def _model(result: Calibration) -> dict[str, Any]:
 def _judge(figure: Figure, name: str) -> None:
     """A promise at delta may be broken in so many of the splits, and on average not at all."""
     for target in TARGETS:
-        for side, limit, key in (("certified", DELTA, "broken"), ("on average", target, "rate_a_place")):
+        for side, limit, key in (
+            ("certified", DELTA, "broken"),
+            ("on average", target, "rate_a_place"),
+        ):
             runs = [run for run in figure.of(f"{name}, {target:.0%}, {side}") if run["found"]]
             if runs:
                 value = round(sum(run[key] for run in runs) / len(runs), 4)
-                what = "share of splits above the target" if key == "broken" else "mean rate a place"
+                what = (
+                    "share of splits above the target" if key == "broken" else "mean rate a place"
+                )
                 figure.target(f"{name}, target {target:.0%}, {side}: {what}", value, limit)

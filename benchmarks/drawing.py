@@ -91,9 +91,11 @@ def draw_risk(figure: Figure, path: Path) -> None:
         )
         for line, name in zip(panels, names, strict=True):
             for side, colour, width, style in sides:
-                points = _summed(figure, f"{name}, {side}")
+                points = _summed(figure, f"{name}, {side}")  # none where it could not be fitted
                 rates = [point["false"] / point["cases"] for point in points]
-                for panel, of, over in zip(line, ("ranks", "full"), ("chosen", "rows"), strict=True):
+                for panel, of, over in zip(
+                    line, ("ranks", "full"), ("chosen", "rows"), strict=True
+                ):
                     values = [point[of] / point[over] for point in points]
                     panel.plot(values, rates, style, color=colour, lw=width, label=side)
             line[0].set(ylabel="false negatives, share", title=name)

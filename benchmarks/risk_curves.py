@@ -16,6 +16,7 @@ from benchmarks.drawing import draw_risk
 from benchmarks.minilm import minilm
 from benchmarks.processes import fresh_folder
 from benchmarks.results import Figure
+from hf_hardneg.errors import QueryError
 from hf_hardneg.evaluation.calibration_data import (
     CalibrationSet,
     calibration_set,
@@ -124,6 +125,8 @@ def run(context: Context) -> Figure:
         f"rank_at_x: the lowest mean rank among thresholds with at most x% false negatives that "
         f"serve {SERVED:.0%} of the rows in full; left out where there is none. It is picked where "
         "it is measured, for all families alike.",
+        "A seed is left out of a number of labels where one of its draws has fewer than three "
+        "relevant pairs, which is too few to fit a model.",
         "Targets: the mean rank of risk with so many labels over the lowest of all single rules "
         "at the same rate, counts of all seeds added up; 9.99 where risk does not reach the rate.",
     ]
@@ -140,12 +143,17 @@ def _both_halves(data: CalibrationSet, seed: int) -> dict[str, list[Sums]]:
     first[order[: len(order) // 2]] = True
     signals = signals_of(data.queries, data.candidates, data.retriever)
     total: dict[str, list[Sums]] = {}
+    refused: set[str] = set()
     for learns in (first, ~first):
         rows = learns[line]
         families = list(single_rules(data, rows))
         for labels in LABELS:
             pairs = labelled_pairs(data, signals, rows, seed, labels)
-            model = fit_risk(pairs, data.origin, seed=seed).model
+            try:
+                model = fit_risk(pairs, data.origin, seed=seed).model
+            except QueryError:  # too few relevant ones among so few labels
+                refused |= {family.name for family in _risk(data, None, ~rows, labels)}
+                continue
             probabilities = model.probabilities(signals.values, signals.names)
             probabilities = np.where(data.eligible, probabilities, np.nan)
             families += _risk(data, probabilities, ~rows, labels)
@@ -163,12 +171,18 @@ def _both_halves(data: CalibrationSet, seed: int) -> dict[str, list[Sums]]:
                         name: value + known[place][name] if name in COUNTS else value
                         for name, value in point.items()
                     }
-    return total
+    return {name: points for name, points in total.items() if name not in refused}
 
 
 def _risk(
-    data: CalibrationSet, probabilities: NDArray[np.float64], rows: NDArray[np.bool_], labels: int
+    data: CalibrationSet,
+    probabilities: NDArray[np.float64] | None,
+    rows: NDArray[np.bool_],
+    labels: int,
 ) -> list[Family]:
+    """Return the risk cuts by the model of so many labels; without decisions if there is none."""
+    if probabilities is None:
+        return [Family(f"risk{name}, {labels} labels", ()) for name in ("", ", short rows")]
     there = probabilities[rows]
     cuts = np.quantile(there[np.isfinite(there)], np.linspace(0, 1, POINTS))
     return [
@@ -228,11 +242,13 @@ def _judge(figure: Figure, name: str) -> None:
     sides = list(dict.fromkeys(run["side"] for run in figure.runs if run["side"].startswith(name)))
     rules = [pooled(figure, side) for side in sides if ", risk" not in side]
     for labels in LABELS:
+        if f"{name}, risk, {labels} labels" not in sides:
+            continue
         ours = pooled(figure, f"{name}, risk, {labels} labels")
         for level in LEVELS:
             best = [found for rule in rules if (found := hardest(rule, level))]
             mine = hardest(ours, level)
-            about = f"{name}, {labels} labels, at most {level:.0%} false: mean rank over the best rule's"
+            about = f"{name}, {labels} labels, at most {level:.0%} false: mean rank over a rule's"
             if not best:
                 continue
             rank = min(one["ranks"] / one["chosen"] for one in best)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from hf_hardneg.cli_calibrate import calibrate
 from hf_hardneg.cli_options import (
     CacheDirOption,
     CorpusOption,
@@ -271,6 +272,9 @@ def demo(
             sys.stdout.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
         else:
             show_demo(result, console())
+
+
+app.command("calibrate")(calibrate)
 
 
 def _ignore_interruptions() -> None:

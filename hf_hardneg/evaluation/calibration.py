@@ -134,7 +134,9 @@ def calibrate(
         min_served=min_served,
         origin=data.origin,
         complete=data.complete,
-        queries={name: int(getattr(split, name).sum()) for name in ("fit", "calibrate", "held_out")},
+        queries={
+            name: int(getattr(split, name).sum()) for name in ("fit", "calibrate", "held_out")
+        },
         model=model,
         met=met,
         curves=tuple(_curve(one, split, n) for one in tried),
@@ -262,6 +264,7 @@ def _met(
         held = split_sums(source.outcomes[place], split.held_out)
         return replace(found, held_out=measure(held, n, interval=True, seed=seed))
 
+    names = [one.family.name for one in tried]
     main = next(one for one in tried if one.family.name == RISK_SERVED)
     return Met(
         target=target,
@@ -270,7 +273,10 @@ def _met(
         risk_certified=best(certified, (RISK, RISK_SERVED)),
         risk_estimate=best(estimated, (RISK, RISK_SERVED)),
         families={
-            one.family.name: (best(certified, [one.family.name]), best(estimated, [one.family.name]))
+            one.family.name: (
+                best(certified, [one.family.name]),
+                best(estimated, [one.family.name]),
+            )
             for one in tried
         },
         average=_average(tried, split, target, n) if data.complete else None,

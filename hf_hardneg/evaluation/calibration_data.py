@@ -400,8 +400,9 @@ def labelled_pairs(
     """
     lines, slots = np.nonzero((data.weights > 0) & rows[:, None])
     if most is not None and len(lines) > most:
-        keys = data.queries.keys[lines], data.candidates.document_keys[lines, slots]
-        drawn = np.sort(np.argsort(mix(seed, SALT + 1, *keys), kind="stable")[:most])
+        documents = data.candidates.document_keys[lines, slots]
+        marks = mix(seed, SALT + 1, data.queries.keys[lines], documents)
+        drawn = np.sort(np.argsort(marks, kind="stable")[:most])
         lines, slots = lines[drawn], slots[drawn]
     return Pairs(
         signals.names,

@@ -213,7 +213,9 @@ class Calibration:
                 f"{target} is not certified.{short} Best estimate, without a promise: the decision "
                 "below."
             )
-        lowest = "" if one.lowest is None else f" The lowest rate that any reaches is {one.lowest:.1%}."
+        lowest = (
+            "" if one.lowest is None else f" The lowest rate that any reaches is {one.lowest:.1%}."
+        )
         return (
             f"Nothing meets {target}, by the best estimate either.{short}{lowest} Retrieve deeper "
             "(dense@300), with another retriever, or take a higher target."
@@ -225,14 +227,25 @@ class Calibration:
         for one in self.met:
             yield Text()
             yield Text(f"Target {one.target:.1%}. {self.verdict(one)}", style="bold")
-            choice = one.certified or one.estimate
-            if choice is not None:
-                yield Text(f"  {self.strategy(choice)}", overflow="fold")
+            if one.certified is not None:
+                yield from self._shown("Promised", one.certified)
+            if one.estimate is not None and not _same(one.certified, one.estimate):
+                yield from self._shown("Best estimate, nothing promised", one.estimate)
+            if one.certified is not None or one.estimate is not None:
                 yield self._choices(one)
         yield Text()
         yield self._curve()
         for note in self.notes:
             yield Text(note)
+
+    def _shown(self, what: str, choice: Choice) -> Iterator[Text]:
+        """Say what a choice is expected to yield, and its strategy string on lines of its own."""
+        held = choice.held_out
+        yield Text(
+            f"{what}: {held.served:.0%} of the rows get all {self.num_negatives} negatives, "
+            f"{held.filled:.0%} of the places are filled."
+        )
+        yield Text(f"  {self.strategy(choice)}", overflow="fold")
 
     def _about(self) -> Iterator[Text]:
         counts = self.queries
@@ -253,15 +266,17 @@ class Calibration:
             )
 
     def _choices(self, one: Met) -> Table:
-        """Return the hardest decision of each family that meets the target."""
+        """Return the hardest decision of each family: certified ones, and best estimates."""
         table = _table("decision")
-        for name, (certified, estimate) in one.families.items():
-            choice = certified or estimate
-            if choice is None:
-                table.add_row(Text(name), Text("none meets it"), *[""] * 5)
-                continue
-            word = "yes" if certified else "no"
-            table.add_row(Text(choice.text), *_cells(choice.held_out), Text(word))
+        for name, choices in one.families.items():
+            certified, estimate = choices
+            if certified is None and estimate is None:
+                table.add_row(Text(f"{name}: none meets it"))
+            if certified is not None:
+                table.add_row(Text(certified.text), *_cells(certified.held_out), Text("yes"))
+            if estimate is not None and not _same(certified, estimate):
+                word = "yes" if estimate.certified else "no"
+                table.add_row(Text(estimate.text), *_cells(estimate.held_out), Text(word))
         table.title = "The hardest of each kind, on held-out queries"
         return table
 
@@ -296,7 +311,9 @@ class Calibration:
                 rates = [one.rate for one in shown]
                 bold = 2.2 if name.startswith(RISK) else 1.0
                 panels[0].plot([one.mean_rank for one in shown], rates, marker=".", lw=bold)
-                panels[1].plot([one.served for one in shown], rates, marker=".", lw=bold, label=name)
+                panels[1].plot(
+                    [one.served for one in shown], rates, marker=".", lw=bold, label=name
+                )
             for one in self.met:
                 for panel in panels:
                     panel.axhline(one.target, color="0.6", lw=0.8, ls=":")
@@ -306,6 +323,10 @@ class Calibration:
             path.parent.mkdir(parents=True, exist_ok=True)
             canvas.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
             pyplot.close(canvas)
+
+
+def _same(one: Choice | None, other: Choice) -> bool:
+    return one is not None and one.text == other.text
 
 
 def _table(first: str, *, certified: bool = True) -> Table:

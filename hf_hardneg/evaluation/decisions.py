@@ -247,7 +247,7 @@ def outcome_of(data: CalibrationSet, decision: Decision, n: int) -> Outcome:
     unique, line = np.unique(data.queries.keys, return_inverse=True)
 
     def total(values: NDArray[Any]) -> Floats:
-        return np.bincount(line, values.astype(np.float64), len(unique))
+        return np.bincount(line, values.astype(np.float64), len(unique)).astype(np.float64)
 
     return Outcome(
         false=total((weights * relevance).sum(axis=1)),

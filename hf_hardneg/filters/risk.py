@@ -79,7 +79,7 @@ class RiskFilter(BoundStage, Filter):
     def __init__(
         self,
         *,
-        max: float | None = None,  # noqa: A002  (the name in strategy strings)
+        max: float | None = None,
         target: float | None = None,
         least: int = 0,
         model: str | os.PathLike[str] | RiskModel | None = None,
