@@ -272,13 +272,7 @@ def _met(
         estimate=best(estimated),
         risk_certified=best(certified, (RISK, RISK_SERVED)),
         risk_estimate=best(estimated, (RISK, RISK_SERVED)),
-        families={
-            one.family.name: (
-                best(certified, [one.family.name]),
-                best(estimated, [one.family.name]),
-            )
-            for one in tried
-        },
+        families={name: (best(certified, [name]), best(estimated, [name])) for name in names},
         average=_average(tried, split, target, n) if data.complete else None,
         promise="high probability" if data.complete else "asymptotic",
         queries_needed=fewest_queries(target, main.delta),

@@ -352,10 +352,10 @@ def _of_labels(
     order = np.argsort(mix(asked, keys), kind="stable")
     marks = mix(asked, keys)[order]
     own = mix(queries.keys[:, None], candidates.document_keys)
-    place = np.minimum(np.searchsorted(marks, own), len(marks) - 1)
-    hit = (marks[place] == own) & candidates.filled
-    relevance[hit] = pairs.labels[order][place[hit]]
-    weights[hit] = pairs.weights[order][place[hit]]
+    found = np.minimum(np.searchsorted(marks, own), len(marks) - 1)
+    hit = (marks[found] == own) & candidates.filled
+    relevance[hit] = pairs.labels[order][found[hit]]
+    weights[hit] = pairs.weights[order][found[hit]]
     used = len(np.unique(own[hit]))
     if not used:
         raise QueryError(
