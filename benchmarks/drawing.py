@@ -112,9 +112,12 @@ def draw_risk(figure: Figure, path: Path) -> None:
 
 def _summed(figure: Figure, side: str) -> list[dict[str, float]]:
     """Return the points of a side that have negatives, counts of all repeats added up."""
-    lists = [run["points"] for run in figure.of(side)]
+    columns = [run["points"] for run in figure.of(side)]
+    if not columns:
+        return []
+    length = min(len(one["value"]) for one in columns)
     added = [
-        {name: sum(part[name] for part in parts) for name in parts[0]}
-        for parts in zip(*lists, strict=False)
+        {name: float(sum(one[name][place] for one in columns)) for name in columns[0]}
+        for place in range(length)
     ]
     return [point for point in added if point["cases"]]

@@ -109,7 +109,7 @@ def run(context: Context) -> Figure:
             for seed, data in found.data.items():
                 context.say(f"{found.name}, seed {seed}")
                 for family, points in _both_halves(data, seed).items():
-                    values = {"points": points, **_summary(points)}
+                    values = {"points": _columns(points), **_summary(points)}
                     figure.add(f"{found.name}, {family}", seed, values)
             _judge(figure, found.name)
     figure.notes = [
@@ -225,9 +225,21 @@ def hardest(points: list[Sums], level: float, served: float = SERVED) -> Sums | 
     return min(good, key=lambda one: one["ranks"] / one["chosen"], default=None)
 
 
+def _columns(points: list[Sums]) -> dict[str, list[float]]:
+    """Return the points as one list for each number: a third of the JSON."""
+    return {
+        name: [round(point[name], 4) if name == "value" else int(point[name]) for point in points]
+        for name in points[0]
+    }
+
+
 def pooled(figure: Figure, side: str) -> list[Sums]:
     """Return the points of a side with the counts of all seeds added up."""
-    runs = figure.of(side)
+    runs = [
+        {"points": [dict(zip(run["points"], one, strict=True))
+                    for one in zip(*run["points"].values(), strict=True)]}
+        for run in figure.of(side)
+    ]  # fmt: skip
     return [
         {
             "value": parts[0]["value"],

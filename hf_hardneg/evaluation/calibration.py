@@ -94,11 +94,11 @@ def calibrate(
     without) is tested by learn then test, see :mod:`hf_hardneg.risk_control`: from the decision
     that looks safest on the fitting part towards harder ones, at its share of ``delta`` (half for
     the risk cut that serves every query, the rest in equal parts), so that the promise holds for
-    whichever is picked in the end. Among those that pass, and serve ``min_served`` of the rows if
-    any does, the one with the lowest mean rank is recommended. Each target is a promise of its own.
+    whichever is picked in the end. Of those that pass and serve ``min_served`` of the rows, the one
+    with the lowest mean rank is recommended. Each target is a promise of its own.
 
-    The best estimate beside it is the hardest decision whose rate on the fitting and calibrating
-    queries is at most the target: nothing is promised of it.
+    The best estimate beside it is the hardest decision that serves as much and whose rate on the
+    fitting and calibrating queries is at most the target: nothing is promised of it.
 
     Args:
         data: queries, candidates, and what is known of them.
@@ -276,25 +276,22 @@ def _met(
         average=_average(tried, split, target, n) if data.complete else None,
         promise="high probability" if data.complete else "asymptotic",
         queries_needed=fewest_queries(target, main.delta),
-        lowest=_lowest(tried, seen, n),
+        lowest=_lowest(tried, seen, n, min_served),
     )
 
 
 def _hardest(choices: list[Choice], min_served: float) -> Choice | None:
-    """Return the choice with the lowest mean rank that serves enough; else that serves most."""
-    ranked = [one for one in choices if one.seen.mean_rank is not None]
-    if not ranked:
-        return None
-    enough = [one for one in ranked if one.seen.served >= min_served]
-    if enough:
-        return min(enough, key=lambda one: (one.seen.mean_rank or 0.0, -one.seen.served))
-    return max(ranked, key=lambda one: (one.seen.served, -(one.seen.mean_rank or 0.0)))
+    """Return the choice with the lowest mean rank of those that serve enough."""
+    enough = [
+        one for one in choices if one.seen.mean_rank is not None and one.seen.served >= min_served
+    ]
+    return min(enough, key=lambda one: one.seen.mean_rank or 0.0, default=None)
 
 
-def _lowest(tried: Sequence[_Tried], seen: Mask, n: int) -> float | None:
-    """Return the lowest rate that any decision reaches which serves half of the rows."""
+def _lowest(tried: Sequence[_Tried], seen: Mask, n: int, min_served: float) -> float | None:
+    """Return the lowest rate that any decision reaches which serves enough."""
     figures = [measure(split_sums(o, seen), n) for one in tried for o in one.outcomes]
-    rates = [one.rate for one in figures if one.rate is not None and one.served >= 0.5]
+    rates = [one.rate for one in figures if one.rate is not None and one.served >= min_served]
     return min(rates, default=None)
 
 

@@ -88,7 +88,7 @@ class Met:
             ``None`` where there is none, or the labels are a sample.
         promise: what kind of promise a certified one is.
         queries_needed: fewest calibration queries that could certify the target at all.
-        lowest: the lowest rate on the seen queries that any decision reaches which serves half.
+        lowest: the lowest rate on the seen queries that any decision reaches which serves enough.
     """
 
     target: float
@@ -217,8 +217,9 @@ class Calibration:
             "" if one.lowest is None else f" The lowest rate that any reaches is {one.lowest:.1%}."
         )
         return (
-            f"Nothing meets {target}, by the best estimate either.{short}{lowest} Retrieve deeper "
-            "(dense@300), with another retriever, or take a higher target."
+            f"Nothing that serves {self.min_served:.0%} of the rows meets {target}, by the best "
+            f"estimate either.{short}{lowest} Retrieve deeper (dense@300), with another retriever, "
+            "or take a higher target."
         )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
