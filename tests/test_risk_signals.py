@@ -143,7 +143,7 @@ def test_one_positive_is_shown_and_the_others_are_hidden(parts: Any, tmp_path: P
         assert DOCUMENTS[row] in POSITIVES[line]
         others = [
             DOCUMENTS.index(t) for t in POSITIVES[line] if t in DOCUMENTS and t != DOCUMENTS[row]
-        ]  # noqa: E501
+        ]
         hidden = shown.candidates.rows[place][shown.hidden[place]]
         assert set(hidden) == set(others) & set(found.rows[line])
         own = known_positive(shown.queries, shown.candidates)[place]

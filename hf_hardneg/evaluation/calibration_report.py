@@ -198,9 +198,14 @@ class Calibration:
             how = "" if one.promise == "high probability" else (
                 " by a normal approximation, since the labels are a sample"
             )  # fmt: skip
+            counted = (
+                " Only known positives count as false; what nobody has labelled is not seen."
+                if self.origin == "hidden positives"
+                else ""
+            )
             return (
                 f"At most {target} false negatives is promised with a chance of "
-                f"{1 - self.delta:.0%} over {calibrated:,} calibration queries{how}."
+                f"{1 - self.delta:.0%} over {calibrated:,} calibration queries{how}.{counted}"
             )
         short = (
             f" {calibrated:,} calibration queries cannot certify it, whatever they show; "

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_a_laxer_cut_keeps_more(batch: Batch) -> None:
         bound(RiskFilter(max=cut, model=MODEL)).mask(queries, candidates) & candidates.filled
         for cut in (0.0, 0.2, 0.6, 1.0)
     ]
-    for one, other in zip(masks, masks[1:], strict=False):
+    for one, other in pairwise(masks):
         assert (one <= other).all()
     scored = ~np.isnan(bound(RiskFilter(model=MODEL)).probabilities(queries, candidates))
     assert (masks[-1] == (scored & candidates.filled)).all()
