@@ -116,9 +116,12 @@ def calibrate(
         QueryError: too few queries, or too few labels of a kind.
     """
     n = whole_number("calibrate", "num_negatives", num_negatives, 1)
-    for target in (*targets, delta):
-        if not 0 < fraction("calibrate", "target", target) < 1:
-            raise ParameterError(f"calibrate: {target!r}; expected a number between 0 and 1.")
+    fraction("calibrate", "min_served", min_served)
+    for name, value in (*(("target", target) for target in targets), ("delta", delta)):
+        if not 0 < fraction("calibrate", name, value) < 1:
+            raise ParameterError(
+                f"calibrate: {name}={value!r}; expected a number between 0 and 1, neither of them."
+            )
     split = _split(data, parts, seed)
     signals = signals_of(data.queries, data.candidates, data.retriever)
     pairs = labelled_pairs(data, signals, split.rows(split.fit), seed, fit_on)

@@ -14,7 +14,8 @@ from small_collection import fail, invoke, succeed, write_lines, write_qrels
 from hf_hardneg import OfflineMiner
 from hf_hardneg.errors import FormatError, ParameterError, QueryError, StrategyError
 from hf_hardneg.evaluation.calibration import calibrate
-from hf_hardneg.evaluation.calibration_data import CalibrationSet, calibration_set, read_labels
+from hf_hardneg.evaluation.calibration_data import CalibrationSet, calibration_set
+from hf_hardneg.evaluation.calibration_labels import read_labels
 from hf_hardneg.evaluation.decisions import Decision, measure, outcome_of
 from hf_hardneg.evaluation.rates import wilson
 from hf_hardneg.risk_model import RiskModel
