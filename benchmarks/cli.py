@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks import (
     audit,
     bookkeeping,
+    calibrate,
     dense_mining,
     estimates,
     gpu,
@@ -21,6 +22,7 @@ from benchmarks import (
     miner_hash,
     preset_table,
     presets,
+    risk_curves,
     select_from_pool,
     stage_speed,
     vector_search,
@@ -48,9 +50,12 @@ BENCHMARKS = {
     "stage_speed": stage_speed.run,
     "presets": presets.run,
     "audit": audit.run,
+    "risk_curves": risk_curves.run,
+    "calibrate": calibrate.run,
     "gpu": gpu.run,
 }
-ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets")
+ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets",
+        "risk_curves", "calibrate")  # fmt: skip
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130
 RESULTS = Path(__file__).parent / "results"

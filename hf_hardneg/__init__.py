@@ -19,6 +19,7 @@ from hf_hardneg.filters import (
     PassageSieve,
     RankFilter,
     ReuseCap,
+    RiskFilter,
     ScoreFilter,
     SemiHardFilter,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "RankFilter",
     "Report",
     "ReuseCap",
+    "RiskFilter",
     "RunRetriever",
     "ScoreFilter",
     "SemiHardFilter",

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from hf_hardneg.cli_audit import audit
+from hf_hardneg.cli_calibrate import calibrate
 from hf_hardneg.cli_options import (
     CacheDirOption,
     CorpusOption,
@@ -277,6 +278,7 @@ def demo(
 
 app.command()(sample)
 app.command()(audit)
+app.command("calibrate")(calibrate)
 
 
 def _ignore_interruptions() -> None:

@@ -68,6 +68,14 @@ class VectorSource(Protocol):
         """How many candidates it retrieves for each query."""
 
     @property
+    def gives(self) -> frozenset[str]:
+        """What it gives, of :data:`NEEDS`."""
+
+    @property
+    def parts(self) -> Sequence[VectorSource]:
+        """The retrievers whose lists it works on; none if it searches by itself."""
+
+    @property
     def unit_vectors(self) -> bool:
         """Whether scores are cosines of vectors. May open a model."""
 

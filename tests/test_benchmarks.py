@@ -30,12 +30,13 @@ from benchmarks import (  # noqa: E402
     miner_hash,
     presets,
     processes,
+    risk_curves,
     select_from_pool,
     stage_speed,
 )
 from benchmarks.context import Context  # noqa: E402
 from benchmarks.data import find_collection  # noqa: E402
-from benchmarks.drawing import draw_growth  # noqa: E402
+from benchmarks.drawing import draw_growth, draw_risk  # noqa: E402
 from benchmarks.errors import BenchmarkError  # noqa: E402
 from benchmarks.preset_table import page  # noqa: E402
 from benchmarks.results import Figure, problems, write  # noqa: E402
@@ -396,3 +397,31 @@ def test_stage_speed(context: Context, tmp_path: Path, monkeypatch: pytest.Monke
             f"seconds of select with {name}", f"MiB of select with {name}, above the imports"
         )
     ]  # fmt: skip
+
+
+def test_risk_curves_add_up_seeds_and_take_the_hardest(tmp_path: Path) -> None:
+    def point(value: float, false: int, ranks: int, full: int) -> dict[str, float]:
+        return {"value": value, "false": false, "cases": 50, "ranks": ranks, "chosen": 50,
+                "full": full, "rows": 10}  # fmt: skip
+
+    figure = Figure("risk_curves", "", settings={"labels": [200]})
+    for seed, shift in enumerate((0, 2)):
+        rules = [point(9, 1, 900, 10), point(5, 3 + shift, 500, 10), point(0, 20, 150, 10)]
+        risk = [point(0, 0, 2_000, 4), point(0.5, 3, 400, 10), point(1, 20, 150, 10)]
+        for family, points in (("skip the top", rules), ("risk, 200 labels", risk)):
+            columns = risk_curves._columns(points)
+            figure.add(f"vaswani, potion, {family}", seed, {"points": columns})
+    for rule in ("relative margin", "absolute margin", "percentile margin", "highest score"):
+        figure.add(f"vaswani, potion, {rule}", 0, {"points": columns})
+    pooled = risk_curves.pooled(figure, "vaswani, potion, skip the top")
+    assert [one["false"] for one in pooled] == [2, 8, 40]
+    best = risk_curves.hardest(pooled, 0.08)
+    assert best is not None
+    assert (best["ranks"], best["chosen"]) == (1_000, 100)
+    assert risk_curves.hardest(pooled, 0.07)["ranks"] == 1_800  # type: ignore[index]
+    assert risk_curves.hardest(pooled, 0.01) is None
+    served = risk_curves.pooled(figure, "vaswani, potion, risk, 200 labels")
+    assert risk_curves.hardest(served, 0.0) is None  # it serves too few
+    draw_risk(figure, tmp_path / "one.svg")
+    draw_risk(figure, tmp_path / "two.svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()

@@ -13,12 +13,26 @@ from store_cases import hash_model
 from hf_hardneg import OfflineMiner
 from hf_hardneg.hashing import normalize_text
 from hf_hardneg.registry import registered
+from hf_hardneg.risk_model import RiskModel
 
 WORDS = ["door", "lamp", "river", "stone", "cloud", "paper", "wheel"]
 DOCUMENTS = [
     f"{WORDS[number % 7]} {WORDS[number % 5]} {WORDS[number % 3]} note {number}"
     for number in range(120)
 ]
+RISK = RiskModel(
+    signals=("score/positive", "score", "positive-score", "log-rank"),
+    centre=(0.8, 1.0, 1.5, 2.0),
+    scale=(0.3, 0.5, 0.5, 1.0),
+    coefficients=(1.0, 0.5, -0.5, -1.0),
+    intercept=-1.0,
+    penalty=1.0,
+    penalty_from="given",
+    labels=20,
+    relevant=0.2,
+    queries=10,
+    origin="judgements",
+).recipe()
 STAGES = {
     "ambiguous": "ambiguous(scale='std')",
     "answer": "answer",
@@ -37,6 +51,7 @@ STAGES = {
     "random": "random",
     "rank": "rank(range_min=2)",
     "reuse-cap": "reuse-cap(max_queries=8)",
+    "risk": f"risk(max=0.1, least=3, model={RISK!r})",
     "score": "score(min_score=0.01)",
     "semi-hard": "semi-hard(relative=0.9)",
     "stratified": "stratified(hard_until=2, medium_until=4)",

@@ -59,6 +59,7 @@ PUBLIC = [
     "RankFilter",
     "Report",
     "ReuseCap",
+    "RiskFilter",
     "RunRetriever",
     "ScoreFilter",
     "SemiHardFilter",

@@ -13,6 +13,7 @@ from hf_hardneg.filters.noisy_pairs import NoisyPairDetector
 from hf_hardneg.filters.passage_sieve import PassageSieve
 from hf_hardneg.filters.rank import RankFilter
 from hf_hardneg.filters.reuse_cap import ReuseCap
+from hf_hardneg.filters.risk import RiskFilter
 from hf_hardneg.filters.score import ScoreFilter
 from hf_hardneg.filters.semi_hard import SemiHardFilter
 
@@ -31,6 +32,7 @@ __all__ = [
     "PassageSieve",
     "RankFilter",
     "ReuseCap",
+    "RiskFilter",
     "RowFilter",
     "ScoreFilter",
     "SemiHardFilter",

@@ -54,6 +54,11 @@ class Retriever(Stage, ABC):
         return "scores" in self.gives
 
     @property
+    def parts(self) -> tuple[Retriever, ...]:
+        """The retrievers that it works on; none, unless it joins the lists of others."""
+        return ()
+
+    @property
     def unit_vectors(self) -> bool:
         """Whether scores are cosines of vectors; may open a model."""
         return False

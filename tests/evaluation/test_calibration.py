@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from small_collection import fail, invoke, succeed, write_lines, write_qrels
+
+from hf_hardneg import OfflineMiner
+from hf_hardneg.errors import FormatError, ParameterError, QueryError, StrategyError
+from hf_hardneg.evaluation.calibration import calibrate
+from hf_hardneg.evaluation.calibration_data import CalibrationSet, calibration_set
+from hf_hardneg.evaluation.calibration_labels import read_labels
+from hf_hardneg.evaluation.decisions import Decision, measure, outcome_of
+from hf_hardneg.evaluation.rates import wilson
+from hf_hardneg.risk_model import RiskModel
+
+TOPICS, EACH, QUERIES, N = 12, 14, 120, 3
+
+
+@dataclass
+class Topics:
+    """Documents about a topic with words of others; queries ask for one; all of it is judged."""
+
+    folder: Path
+    documents: dict[str, str]
+    queries: dict[str, str]
+    relevant: dict[str, list[str]]
+
+    def rows(self, known: int | None = 1) -> Dataset:
+        """The queries with so many of their positives, ``None`` for all."""
+        return Dataset.from_dict(
+            {
+                "query_id": list(self.queries),
+                "query": list(self.queries.values()),
+                "positive_ids": [self.relevant[name][:known] for name in self.queries],
+            }
+        )
+
+
+@pytest.fixture(scope="module")
+def topics(tmp_path_factory: pytest.TempPathFactory) -> Topics:
+    folder = tmp_path_factory.mktemp("topics") / "beir"
+    folder.mkdir()
+    draw = random.Random(5)
+    words = [[f"t{topic}w{place}" for place in range(8)] for topic in range(TOPICS)]
+    every = [word for own in words for word in own]
+    documents, about = {}, {}
+    for number in range(TOPICS * EACH):
+        topic = number % TOPICS
+        text = draw.choices(words[topic], k=draw.randint(3, 9)) + draw.choices(every, k=14)
+        documents[f"d{number}"] = " ".join(text)
+        about[f"d{number}"] = topic
+    queries, relevant = {}, {}
+    for number in range(QUERIES):
+        topic = number % TOPICS
+        queries[f"q{number}"] = " ".join(draw.sample(words[topic], 3)) + f" n{number}"
+        own = [name for name, one in about.items() if one == topic]
+        relevant[f"q{number}"] = draw.sample(own, len(own))
+    write_lines(folder / "corpus.jsonl", [{"_id": k, "text": v} for k, v in documents.items()])
+    write_lines(folder / "queries.jsonl", [{"_id": k, "text": v} for k, v in queries.items()])
+    write_qrels(folder / "qrels" / "test.tsv", relevant)
+    write_qrels(folder / "qrels" / "train.tsv", {k: v[:1] for k, v in relevant.items()})
+    return Topics(folder, documents, queries, relevant)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def data(topics: Topics, home: Path) -> CalibrationSet:
+    return from_judgements(topics, home)
+
+
+def from_judgements(topics: Topics, home: Path, **options: Any) -> CalibrationSet:
+    given = {"judgements": topics.folder / "qrels" / "test.tsv", **options}
+    return calibration_set(
+        "bm25@40", topics.rows(), str(topics.folder), cache_dir=home, **given
+    )  # fmt: skip
+
+
+def test_relevance_is_what_the_judgements_say(topics: Topics, data: CalibrationSet) -> None:
+    names = list(topics.documents)
+    for line, query in enumerate(data.queries.ids):
+        for slot in np.flatnonzero(data.candidates.filled[line]):
+            document = names[data.candidates.rows[line, slot]]
+            assert data.relevance[line, slot] == (document in topics.relevant[query])
+            known = document == topics.relevant[query][0]
+            assert data.eligible[line, slot] == (not known)
+            assert data.weights[line, slot] == (not known)
+    assert (data.complete, data.origin) == (True, "judgements")
+
+
+def test_an_outcome_is_what_mining_gives(topics: Topics, data: CalibrationSet, home: Path) -> None:
+    mask = data.candidates.ranks > 4
+    outcome = outcome_of(data, Decision(4, "rank(range_min=5)", mask), N)
+    miner = OfflineMiner(
+        "bm25@40+rank(range_min=5)", corpus=str(topics.folder), num_negatives=N, cache_dir=home
+    )
+    mined = miner.mine(topics.rows())
+    false = {
+        row["query_id"]: sum(one in topics.relevant[row["query_id"]] for one in row[IDS])
+        for row in mined
+    }
+    order = np.argsort(data.queries.keys)
+    assert outcome.false.tolist() == [false[data.queries.ids[line]] for line in order]
+    measured = measure(outcome, N)
+    ranks = [rank for row in mined for rank in row["hard_negative_ranks"]]
+    assert measured.mean_rank == pytest.approx(np.mean(ranks))
+    assert measured.negatives == len(ranks)
+    assert measured.rate == pytest.approx(sum(false.values()) / len(ranks))
+
+
+IDS = "hard_negative_ids"
+
+
+def test_what_is_certified_holds_and_what_is_printed_mines_it(
+    topics: Topics, data: CalibrationSet, home: Path, tmp_path: Path
+) -> None:
+    found = calibrate(data, [0.3, 0.001], num_negatives=N)
+    easy, hard = found.met
+    assert found.queries == {"fit": 36, "calibrate": 48, "held_out": 36}
+    assert easy.certified is not None
+    assert easy.certified.held_out.served >= 0.95
+    rate = easy.certified.held_out.rate
+    assert rate is not None
+    low, _ = wilson(round(rate * 36 * N), 36 * N)
+    assert low <= 0.3
+    assert hard.certified is None
+    assert "cannot certify it" in found.verdict(hard)
+    assert hard.queries_needed > 48
+    assert easy.queries_needed <= 48
+    # The best estimate is at least as hard as what is promised.
+    assert easy.estimate is not None
+    assert (easy.estimate.seen.mean_rank or 0) <= (easy.certified.seen.mean_rank or 0)
+    model = tmp_path / "risk.json"
+    model.write_text(found.model.to_json(), encoding="utf-8")
+    assert easy.risk_certified is not None
+    stage = easy.risk_certified.stage(str(model))
+    by_cut, by_target = (
+        OfflineMiner(
+            f"bm25@40+{text}", corpus=str(topics.folder), num_negatives=N, cache_dir=home
+        ).mine(topics.rows())
+        for text in (stage, f"risk(target=0.3, model={str(model)!r})")
+    )
+    assert list(by_cut[IDS]) == list(by_target[IDS])
+    wrong = sum(
+        one in topics.relevant[row["query_id"]] for row in by_cut for one in row[IDS]
+    ) / sum(map(len, by_cut[IDS]))
+    assert wrong <= 0.3
+    json.loads(found.to_json())
+
+
+def test_the_same_input_gives_the_same_result_in_any_order(
+    topics: Topics, data: CalibrationSet, home: Path
+) -> None:
+    one = calibrate(data, [0.3], num_negatives=N, seed=4)
+    turned = topics.rows().select(range(QUERIES)[::-1])
+    again = calibration_set(
+        "bm25@40", turned, str(topics.folder), cache_dir=home,
+        judgements=topics.folder / "qrels" / "test.tsv",
+    )  # fmt: skip
+    assert calibrate(again, [0.3], num_negatives=N, seed=4).to_json() == one.to_json()
+    assert calibrate(data, [0.3], num_negatives=N, seed=5).model != one.model
+
+
+def test_hidden_positives(topics: Topics, home: Path) -> None:
+    data = calibration_set("bm25@40", topics.rows(None), str(topics.folder), cache_dir=home)
+    assert data.origin == "hidden positives"
+    assert data.queries.positives_per_query.tolist() == [1] * QUERIES
+    found = calibrate(data, [0.3], num_negatives=N)
+    assert found.met[0].estimate is not None
+    with pytest.raises(QueryError, match="no query has two known positives"):
+        calibration_set("bm25@40", topics.rows(1), str(topics.folder), cache_dir=home)
+
+
+# -- labels --------------------------------------------------------------------------------------
+
+
+def write_labels(topics: Topics, data: CalibrationSet, path: Path) -> Path:
+    """A sample of the candidates, weighted by one over the chance of being drawn."""
+    draw, names, lines = random.Random(1), list(topics.documents), []
+    for line, query in enumerate(data.queries.ids):
+        for slot in np.flatnonzero(data.eligible[line]):
+            chance = 0.9 if slot < 10 else 0.3
+            if draw.random() < chance:
+                document = names[data.candidates.rows[line, slot]]
+                relevant = document in topics.relevant[query]
+                label = "false_negative" if relevant else "true_negative"
+                lines.append({"query_id": query, "document_id": document, "label": label,
+                              "weight": 1 / chance})  # fmt: skip
+    more = [
+        {**lines[0], "document_id": "d1", "label": None},
+        {**lines[0], "label": "unsure"},
+        {**lines[0], "label": "bad_query"},
+        {**lines[0], "label": "false_negative", "control": True},
+    ]
+    return write_lines(path, [*lines, *more])
+
+
+def test_labels_of_a_sample_give_the_rates_of_all(
+    topics: Topics, data: CalibrationSet, home: Path, tmp_path: Path
+) -> None:
+    path = write_labels(topics, data, tmp_path / "labels.jsonl")
+    assert read_labels(path).left_out == {
+        "not labelled yet": 1, "unsure": 1, "bad_query": 1, "controls": 1,
+    }  # fmt: skip
+    some = from_judgements(topics, home, judgements=None, labels=path)
+    assert not some.complete
+    mask = data.candidates.ranks > 2
+    whole = measure(outcome_of(data, Decision(2, "", mask), N), N)
+    part = measure(outcome_of(some, Decision(2, "", mask), N), N)
+    assert part.rate == pytest.approx(whole.rate, abs=0.05)
+    assert (part.negatives, part.mean_rank) == (whole.negatives, whole.mean_rank)
+    found = calibrate(some, [0.3], num_negatives=N)
+    assert found.met[0].promise == "asymptotic"
+    assert found.met[0].average is None
+    assert found.met[0].certified is not None
+    assert "normal approximation" in found.verdict(found.met[0])
+    assert any("lines of labels left out: unsure" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 1: no JSON"),
+        ('{"query_id": "q0", "document_id": "d0"}', "field 'label'"),
+        ('{"query_id": "q0", "document_id": "d0", "label": 2}', "the label is 2"),
+        ('{"query_id": "q0", "document_id": "d0", "label": "yes"}', "the label is 'yes'"),
+        ('{"query_id": "q0", "document_id": "d0", "label": true}', "the label is True"),
+        ('{"query_id": "q0", "document_id": "d0", "label": 1, "weight": 0}', "weight is 0"),
+        ('{"document_id": "d0", "label": 1}', "expected a query and a document"),
+    ],
+)
+def test_damaged_labels(line: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(FormatError, match=message):
+        read_labels(path)
+
+
+def test_labels_that_do_not_fit(topics: Topics, home: Path, tmp_path: Path) -> None:
+    def of(*records: dict[str, Any]) -> CalibrationSet:
+        path = write_lines(tmp_path / "labels.jsonl", list(records))
+        return from_judgements(topics, home, judgements=None, labels=path)
+
+    with pytest.raises(QueryError, match="names 1 document ids that are not in the corpus"):
+        of({"query_id": "q0", "document_id": "none", "label": 1})
+    with pytest.raises(QueryError, match="none of the 1 labelled pairs"):
+        of({"query_id": "nobody", "document_id": "d0", "label": 1})
+    with pytest.raises(QueryError, match="holds no labelled pair"):
+        of({"query_id": "q0", "document_id": "d0", "label": None})
+    few = topics.relevant["q0"][1:4]
+    data = of(*({"query_id": "q0", "document_id": name, "label": 1} for name in few))
+    with pytest.raises(QueryError, match="1 queries have labelled candidates; expected at least"):
+        calibrate(data, [0.1])
+
+
+def test_judgements_that_do_not_fit(topics: Topics, home: Path, tmp_path: Path) -> None:
+    path = write_qrels(tmp_path / "x" / "a.tsv", {"q0": ["d0", "none"]})
+    with pytest.raises(QueryError, match="names 1 document ids"):
+        from_judgements(topics, home, judgements=path)
+    path = write_qrels(tmp_path / "x" / "b.tsv", {"nobody": ["d0"]})
+    with pytest.raises(QueryError, match="judges none of the 120 queries"):
+        from_judgements(topics, home, judgements=path)
+
+
+def test_bad_parameters(topics: Topics, data: CalibrationSet, home: Path) -> None:
+    with pytest.raises(StrategyError, match="the retriever part alone"):
+        calibration_set("bm25@40+margin", topics.rows(), str(topics.folder), cache_dir=home)
+    with pytest.raises(ParameterError, match="between 0 and 1"):
+        calibrate(data, [0.0])
+    with pytest.raises(ParameterError, match="three shares"):
+        calibrate(data, [0.1], parts=(0.5, 0.5, 0.5))
+    with pytest.raises(QueryError, match="10 labelled pairs"):
+        calibrate(data, [0.1], fit_on=10)
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command(topics: Topics, home: Path, tmp_path: Path) -> None:
+    common = ("calibrate", "--queries", topics.folder, "--split", "train", "--strategy", "bm25@40",
+              "--judgements", topics.folder / "qrels" / "test.tsv", "--num-negatives", N,
+              "--target-fnr", 0.3, "--cache-dir", home)  # fmt: skip
+    model, figure = tmp_path / "risk.json", tmp_path / "curves.svg"
+    shown = succeed(*common, "--save", model, "--figure", figure).stdout
+    words = " ".join(shown.split())
+    assert "At most 30.0% false negatives is promised with a chance of 90%" in words
+    assert "Brier score" in words
+    assert "bm25@40+" in words
+    assert RiskModel.read(model).origin == "judgements"
+    assert "</svg>" in figure.read_text()
+    values = json.loads(succeed(*common, "--format", "json").stdout)
+    assert values["targets"][0]["certified"]["strategy"].startswith("bm25@40+")
+    assert values["saved"] is None
+    assert len(values["curves"]) == 7
+
+
+def test_nothing_meets_it(topics: Topics, home: Path) -> None:
+    shown = succeed(
+        "calibrate", "--queries", topics.folder, "--split", "test", "--strategy", "bm25@6",
+        "--target-fnr", 0.01, "--cache-dir", home,
+    ).stdout  # fmt: skip
+    words = " ".join(shown.split())
+    assert "Nothing that serves 95% of the rows meets 1.0%" in words
+    assert "Retrieve deeper" in words
+    assert "The lowest rate that any reaches is" in words
+
+
+def test_the_command_refuses_before_it_works(topics: Topics, tmp_path: Path) -> None:
+    common = ("calibrate", "--queries", topics.folder)
+    assert "one of them" in fail(*common, "--labels", "a", "--judgements", "b")
+    assert "expected a .svg or .png" in fail(*common, "--figure", "a.pdf")
+    assert "expected the name of a .json file" in fail(*common, "--save", tmp_path)
+    assert invoke("calibrate").exit_code == 2
