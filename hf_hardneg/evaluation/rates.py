@@ -56,7 +56,7 @@ class Rate:
         )
 
 
-def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the score interval of a share of independent cases, (0, 1) where there are none.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
@@ -64,7 +64,7 @@ def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, fl
 
     Args:
         hits: cases that are counted, 0 to ``n``.
-        n: cases.
+        n: cases; with an effective number of cases both may be fractions.
         confidence: of the interval, between 0 and 1.
     """
     if not 0 <= hits <= n:
