@@ -164,11 +164,13 @@ def _with_kept(
     """
     reader = miner.reader()
     columns = find_columns(dataset.column_names, reader.columns)
-    used = np.isin(keys, positives.queries) | miner.fits
+    kept = _kept_rows(miner, keys, positives)
+    drawn = np.isin(keys, positives.queries)
+    used = drawn | (miner.fits & np.array([len(own) > 0 for own in kept]))
+    kept = [own for own, wanted in zip(kept, used, strict=True) if wanted]
     names = [columns.query, columns.query_id, *reader.further]
     others = list(dict.fromkeys(name for name in names if name is not None))
     rows = dataset.select(first[used]).select_columns(others)
-    kept = _kept_rows(miner, keys[used], positives)
     if columns.positive_ids is not None:
         ids = [reader.corpus.ids(own) for own in kept]
         rows = rows.add_column(columns.positive_ids, ids, feature=List(Value("string")))

@@ -1,0 +1,225 @@
+"""Taking a judge's errors out of the share that it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS, wilson
+
+__all__ = ["LEAST_SEPARATION", "Correction", "JudgedSample", "corrected", "rogan_gladen"]
+
+LEAST_SEPARATION = 0.2
+"""Below this lower limit of se + sp - 1 there is no rate: the correction divides by it."""
+AT_ONCE = 200
+APPARENT, SENSITIVITY, FALSE_ALARMS = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSample:
+    """Pairs that a judge has looked at, one entry each.
+
+    Attributes:
+        queries: keys of the queries.
+        called: whether it calls the document relevant.
+        weights: how many cases each stands for.
+    """
+
+    queries: NDArray[np.uint64]
+    called: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+
+
+Interval = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A rate without the judge's errors; three numbers are a value and its 95% interval.
+
+    Attributes:
+        rate: between 0 and 1.
+        low, high: its interval; ``None`` where no draw has one.
+        raw: the rate before it was kept between 0 and 1.
+        apparent: share of the negatives that the judge calls relevant.
+        sensitivity, specificity: the judge's.
+        separation: their sum minus 1.
+        queries: from which any pair was judged.
+        draws_left_out: draws in which the judge did not separate at all.
+    """
+
+    rate: float | None
+    low: float | None
+    high: float | None
+    raw: float | None
+    apparent: Interval
+    sensitivity: Interval
+    specificity: Interval
+    separation: Interval
+    queries: int
+    draws_left_out: int
+
+    def details(self) -> dict[str, Any]:
+        """Return the parts as plain values."""
+        named = {
+            "apparent": self.apparent,
+            "sensitivity": self.sensitivity,
+            "specificity": self.specificity,
+            "separation": self.separation,
+        }
+        return {
+            **{name: dict(zip(("rate", "low", "high"), v, strict=True)) for name, v in named.items()},
+            "raw": self.raw,
+            "queries": self.queries,
+            "draws_left_out": self.draws_left_out,
+        }
+
+
+def rogan_gladen(
+    apparent: NDArray[np.float64] | float,
+    sensitivity: NDArray[np.float64] | float,
+    false_alarms: NDArray[np.float64] | float,
+) -> NDArray[np.float64]:
+    """Return (p + sp - 1) / (se + sp - 1) with sp = 1 - false alarms; ``nan`` where se + sp <= 1.
+
+    Source: W. J. Rogan, B. Gladen, "Estimating prevalence from the results of a screening test",
+    American Journal of Epidemiology 107 (1978), 71-76.
+    """
+    separation = np.asarray(sensitivity, dtype=np.float64) - false_alarms
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = (np.asarray(apparent, dtype=np.float64) - false_alarms) / separation
+    return np.where(separation > 0, rates, np.nan)
+
+
+def corrected(
+    negatives: JudgedSample,
+    positives: JudgedSample,
+    others: JudgedSample,
+    *,
+    seed: int = 0,
+    repeats: int = REPEATS,
+    confidence: float = CONFIDENCE,
+) -> Correction:
+    """Return the rate of relevant documents among the negatives.
+
+    Queries are drawn anew with all their pairs, of all three samples at once. Where a share is 0
+    or 1 it does not vary between draws, as if it were known: there the interval also holds
+    the rate with that share at its Wilson limit, queries taken for cases.
+
+    Args:
+        negatives: the sample whose rate is asked for.
+        positives: relevant documents.
+        others: documents that are not.
+        seed: of the draws.
+        repeats: draws.
+        confidence: between 0 and 1.
+    """
+    sums = _by_query((negatives, positives, others))
+    shares = sums[:3].sum(axis=1) / sums[3:].sum(axis=1)
+    draws = _draws(sums, seed, repeats)
+    usable = np.isfinite(draws).all(axis=1)
+    tail = np.array([(1 - confidence) / 2, 1 - (1 - confidence) / 2])
+    limits = _share_limits(shares, draws[usable], sums, tail, confidence)
+    separation = draws[usable, SENSITIVITY] - draws[usable, FALSE_ALARMS]
+    rates = rogan_gladen(*draws[usable].T)
+    rates = rates[np.isfinite(rates)]
+    raw = float(rogan_gladen(*shares))
+    low = high = None
+    if len(rates) and np.isfinite(raw):
+        low, high = _interval(np.quantile(rates, tail), shares, limits)
+    return Correction(
+        rate=None if not np.isfinite(raw) else min(max(raw, 0.0), 1.0),
+        low=low,
+        high=high,
+        raw=raw if np.isfinite(raw) else None,
+        apparent=_named(shares[APPARENT], limits[APPARENT]),
+        sensitivity=_named(shares[SENSITIVITY], limits[SENSITIVITY]),
+        specificity=_named(1 - shares[FALSE_ALARMS], 1 - limits[FALSE_ALARMS, ::-1]),
+        separation=_separation(shares, separation, limits, tail),
+        queries=sums.shape[1],
+        draws_left_out=repeats - len(rates),
+    )
+
+
+def _by_query(samples: tuple[JudgedSample, ...]) -> NDArray[np.float64]:
+    """Return, for each query in the order of keys, weight called and weight, shape (6, queries)."""
+    keys = np.unique(np.concatenate([sample.queries for sample in samples]))
+    places = [np.searchsorted(keys, sample.queries) for sample in samples]
+    called = [
+        np.bincount(place, sample.weights * sample.called, len(keys))
+        for place, sample in zip(places, samples, strict=True)
+    ]
+    whole = [
+        np.bincount(place, sample.weights, len(keys))
+        for place, sample in zip(places, samples, strict=True)
+    ]
+    return np.stack([*called, *whole])
+
+
+def _draws(sums: NDArray[np.float64], seed: int, repeats: int) -> NDArray[np.float64]:
+    """Return the three shares over queries drawn anew, shape (repeats, 3); ``nan`` without any."""
+    generator = np.random.default_rng(seed)
+    queries = sums.shape[1]
+    found = []
+    for start in range(0, repeats, AT_ONCE):
+        drawn = generator.integers(0, queries, (min(AT_ONCE, repeats - start), queries))
+        counts = np.stack([np.bincount(row, minlength=queries) for row in drawn])
+        totals = counts @ sums.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(totals[:, :3] / totals[:, 3:])
+    return np.concatenate(found)
+
+
+def _share_limits(
+    shares: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    tail: NDArray[np.float64],
+    confidence: float,
+) -> NDArray[np.float64]:
+    """Return the intervals of the shares, shape (3, 2): Wilson's where a share is 0 or 1."""
+    limits = np.quantile(draws, tail, axis=0).T if len(draws) else np.tile([0.0, 1.0], (3, 1))
+    for place, share in enumerate(shares):
+        if share in (0.0, 1.0):
+            queries = int(np.count_nonzero(sums[3 + place]))
+            limits[place] = wilson(share * queries, queries, confidence)
+    return limits
+
+
+def _interval(
+    quantiles: NDArray[np.float64], shares: NDArray[np.float64], limits: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the interval of the rate, with room for shares that are 0 or 1."""
+    ends = list(quantiles)
+    for place, share in enumerate(shares):
+        if share in (0.0, 1.0):
+            for limit in limits[place]:
+                moved = shares.copy()
+                moved[place] = limit
+                ends.append(float(rogan_gladen(*moved)))
+    finite = np.array([end for end in ends if np.isfinite(end)])
+    low, high = np.clip([finite.min(), finite.max()], None, 1.0)
+    return max(float(low), 0.0), float(high)
+
+
+def _separation(
+    shares: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    limits: NDArray[np.float64],
+    tail: NDArray[np.float64],
+) -> Interval:
+    """Return se + sp - 1 with its interval."""
+    value = float(shares[SENSITIVITY] - shares[FALSE_ALARMS])
+    low, high = np.quantile(drawn, tail) if len(drawn) else (-1.0, 1.0)
+    if shares[SENSITIVITY] == 1.0:
+        low = min(low, float(limits[SENSITIVITY, 0] - shares[FALSE_ALARMS]))
+    if shares[FALSE_ALARMS] == 0.0:
+        low = min(low, float(shares[SENSITIVITY] - limits[FALSE_ALARMS, 1]))
+    return value, float(low), float(high)
+
+
+def _named(value: float, limits: NDArray[np.float64]) -> Interval:
+    return float(value), float(limits[0]), float(limits[1])
