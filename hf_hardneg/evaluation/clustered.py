@@ -50,7 +50,7 @@ class Clustered:
 
 
 def by_query(
-    query_keys: NDArray[np.uint64], *values: NDArray[np.generic]
+    query_keys: NDArray[np.uint64], *values: NDArray[np.float64] | NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint64], list[NDArray[np.float64]]]:
     """Return the distinct queries in the order of their keys, and the sums of values of each.
 
@@ -60,7 +60,7 @@ def by_query(
     """
     keys, owner = np.unique(query_keys, return_inverse=True)
     sums = [
-        np.bincount(owner, weights=value.astype(np.float64), minlength=len(keys))
+        np.bincount(owner, weights=value, minlength=len(keys)).astype(np.float64)
         for value in values
     ]
     return keys, sums

@@ -112,9 +112,7 @@ def hidden_positive_rate(
     return _rate(found, seed, assumed, details)
 
 
-def _queries(
-    miner: OfflineMiner, dataset: Dataset
-) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def _queries(miner: OfflineMiner, dataset: Dataset) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return the keys of the distinct queries, sorted, and the first row of each."""
     columns = find_columns(dataset.column_names, miner.reader().columns)
     keys = [
@@ -145,9 +143,7 @@ def _drawn(
     _, starts, counts = np.unique(queries, return_index=True, return_counts=True)
     place = np.arange(len(queries)) - np.repeat(starts, counts)
     several = np.repeat(counts > keep, counts)
-    return _Positives(
-        queries[several], rows[several], texts[several], (place < keep)[several]
-    )
+    return _Positives(queries[several], rows[several], texts[several], (place < keep)[several])
 
 
 def _with_kept(

@@ -1,9 +1,10 @@
-"""A judge that errs looks at chosen negatives, and its errors are taken out."""
+"""A judge that errs looks at chosen negatives, and its errors are taken out of what it finds."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from hf_hardneg.evaluation.judge_correction import (
     JudgedSample,
     corrected,
 )
+from hf_hardneg.evaluation.judge_labels import labelled_pairs, standardised
 from hf_hardneg.evaluation.judge_sample import (
     Pairs,
     deep_candidates,
@@ -26,6 +28,7 @@ from hf_hardneg.evaluation.judge_sample import (
     random_documents,
     sample_negatives,
 )
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.filters.cross_encoder import CrossEncoderDenoiser
 from hf_hardneg.hashing import mix
@@ -34,7 +37,8 @@ from hf_hardneg.mined_set import MinedSet
 __all__ = ["judge_rate"]
 
 METHOD = "judge"
-CALIBRATIONS = ("random", "pool")
+CALIBRATIONS = ("random", "pool", "labels")
+CONSTANT = "the judge gives every document the same score"
 FEWEST = 20
 FOLD_SALT = 0x464F4C44
 AT_ONCE = 8_192
@@ -52,30 +56,42 @@ def judge_rate(
     threshold: float | None = None,
     calibrate_on: str = "random",
     pool: Dataset | None = None,
+    labels: Labels | None = None,
 ) -> Rate:
-    """Let a judge look at a sample of negatives, and correct its share for its own errors.
+    """Let a judge look at a sample of negatives, and take its errors out of what it finds.
 
-    The judge calls a document relevant when its score is at least a threshold. Its sensitivity
-    ``se`` is the share of known positives it calls relevant, its specificity ``sp`` the share of
-    documents taken for irrelevant that it does not. Of the apparent rate p in the sample the
-    rate is (p + sp - 1) / (se + sp - 1), kept between 0 and 1.
+    The judge calls a document relevant when its score is at least a threshold; p is the share of
+    the sample that it calls relevant. What is made of p depends on what its errors are measured on.
+
+    ``labels``: on labelled negatives of this mined set. The rate is p r1 + (1 - p) r0, see
+    :func:`~hf_hardneg.evaluation.judge_labels.standardised`. This needs nothing of the judge, and
+    is the only way of the three that gives a RATE.
+
+    ``random``: sensitivity ``se`` on known positives, specificity ``sp`` on random documents of
+    the same queries, and (p + sp - 1) / (se + sp - 1) of Rogan and Gladen. That is right if the
+    judge errs on chosen negatives as on these two samples. It does not: negatives are chosen for
+    being hard, so a judge takes them for relevant far more often than random documents, and the
+    false ones among them stand nearer to the query than the average positive. Both errors make
+    the corrected value too high, and it is returned as what it is, an UPPER LIMIT: ``rate`` is
+    ``None``, ``low`` 0, ``high`` the upper end of the corrected value's interval, ``why`` says it
+    in words. ``details["corrected"]`` has the value as the formula gives it.
+
+    ``pool``: the same with candidates from the deeper half of each query's list for the random
+    documents. They are harder, so the limit is nearer; but some of them are relevant, which
+    pulls the other way. What comes out is no limit in either direction: ``low`` and ``high`` are
+    ``None`` too, and the value stands in ``details["corrected"]`` alone.
 
     The threshold is chosen by cross-fitting: queries fall into two halves by hash, each half is
-    judged with the threshold that separates the OTHER half's known positives from its irrelevant
-    documents best (largest se + sp - 1), so that neither ``se`` nor ``sp`` is measured on what
-    chose the threshold. The interval is a percentile bootstrap: queries are drawn anew with all
-    that was judged for them, thresholds as they are.
-
-    What has to hold, and mostly does not quite: the judge errs on chosen negatives as it does on
-    the two calibration samples. Random documents are much easier than hard negatives, so ``sp``
-    comes out too high and the rate too high with it. ``calibrate_on="pool"`` takes candidates
-    from the deeper half of each query's list instead: harder, but some of them are relevant, which
-    makes ``sp`` and the rate too low. The two are no bounds, only errors of opposite sign. A judge
-    that took part in the choice of these negatives must not judge them.
+    judged with the threshold that separates the OTHER half's relevant and irrelevant documents
+    best (largest se + sp - 1), so that no error is measured on what chose the threshold.
+    Intervals are percentile bootstraps: queries are drawn anew with all that was judged for them,
+    thresholds as they are.
 
     Sources: W. J. Rogan, B. Gladen, "Estimating prevalence from the results of a screening test",
     American Journal of Epidemiology 107 (1978), 71-76. W. J. Youden, "Index for rating diagnostic
-    tests", Cancer 3 (1950), 32-35.
+    tests", Cancer 3 (1950), 32-35. A. Tenenbein, "A double sampling scheme for estimating from
+    binomial data with misclassifications", Journal of the American Statistical Association 65
+    (1970), 1350-1361.
 
     Args:
         mined: the mined set, with its positives.
@@ -87,22 +103,47 @@ def judge_rate(
         corpus: the documents.
         seed: of the draws, not negative.
         threshold: on the judge's scale; default: cross-fitted.
-        calibrate_on: ``random`` or ``pool``.
+        calibrate_on: ``random``, ``pool`` or ``labels``; ``labels`` where labels are given.
         pool: what ``miner.retrieve`` returned; needed for ``pool``.
+        labels: of negatives of this mined set, drawn at random or with their weights; with texts.
 
     Returns:
-        The rate, ``n`` negatives looked at; ``None``, with the reason, where the judge cannot
-        tell: it separates too badly (the lower 95% limit of se + sp - 1 is below 0.2), gives one
-        score to all, there are fewer than 20 positives or irrelevant documents, or it finds
-        fewer among the negatives than its false alarms alone would make.
+        The rate or limit, ``n`` negatives looked at. Where the judge cannot tell, all three are
+        ``None``, with the reason: it separates too badly (the lower 95% limit of se + sp - 1 is
+        below 0.2), gives one score to all, there are fewer than 20 documents to measure it on, it
+        calls more of the negatives relevant than of the known positives, or fewer than its false
+        alarms alone would make.
 
     Raises:
         ParameterError: a parameter out of range.
         ColumnError: the mined set has no positives.
+        FormatError: labels without texts.
         ModelError: the judge cannot be loaded, or gives scores that are no numbers.
     """
     whole_number("judge_rate", "sample", sample, 1)
     whole_number("judge_rate", "seed", seed, 0)
+    calibrate_on = _checked(calibrate_on, threshold, pool, labels)
+    mined = mined.joined(corpus)
+    negatives, details = sample_negatives(mined, sample, seed)
+    assumed = _assumed(mined, calibrate_on, len(negatives), sample)
+    work = _Work(judge, negatives, threshold, seed, assumed, {**details, "asked": sample,
+                 "calibrate_on": calibrate_on})  # fmt: skip
+    if not len(negatives):
+        return work.unknown("there are no negatives with a text")
+    if labels is not None:
+        return _with_labels(work, labels, corpus)
+    positives, known = known_positives(mined, sample, seed)
+    if pool is not None and calibrate_on == "pool":
+        others = deep_candidates(mined, pool, corpus, sample, seed, known)
+    else:
+        others = random_documents(mined, corpus, sample, seed, known)
+    return _with_documents(work, positives, others)
+
+
+def _checked(
+    calibrate_on: str, threshold: float | None, pool: Dataset | None, labels: Labels | None
+) -> str:
+    """Refuse parameters that do not go together; return what to calibrate on."""
     one_of("judge_rate", "calibrate_on", calibrate_on, CALIBRATIONS)
     if threshold is not None:
         at_least("judge_rate", "threshold", threshold, -np.inf)
@@ -110,50 +151,121 @@ def judge_rate(
         raise ParameterError(
             "judge_rate: calibrate_on='pool' needs pool=, what miner.retrieve(dataset) returned."
         )
-    mined = mined.joined(corpus)
-    negatives, details = sample_negatives(mined, sample, seed)
-    positives, known = known_positives(mined, sample, seed)
-    if calibrate_on == "pool" and pool is not None:
-        others = deep_candidates(mined, pool, corpus, sample, seed, known)
-    else:
-        others = random_documents(mined, corpus, sample, seed, known)
-    details |= {
-        "asked": sample, "positives": len(positives), "irrelevant": len(others),
-        "calibrate_on": calibrate_on,
-    }  # fmt: skip
-    assumed = _assumed(mined, calibrate_on, len(negatives), sample)
-    why = _too_few(negatives, positives, others)
-    if why:
-        return Rate(METHOD, None, None, None, 0, assumed=assumed, why=why, details=details)
-    scores = _scores(judge, negatives, positives, others)
-    return _rate((negatives, positives, others), scores, threshold, seed, assumed, details)
+    if calibrate_on == "labels" and labels is None:
+        raise ParameterError("judge_rate: calibrate_on='labels' needs labels=, see Labels.read.")
+    if calibrate_on == "pool" and labels is not None:
+        raise ParameterError(
+            "judge_rate: labels= are given with calibrate_on='pool'; expected one of the two."
+        )
+    return "labels" if labels is not None else calibrate_on
 
 
-def _too_few(negatives: Pairs, positives: Pairs, others: Pairs) -> str:
-    if not len(negatives):
-        return "there are no negatives with a text"
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every way of calibrating shares."""
+
+    judge: Any
+    negatives: Pairs
+    threshold: float | None
+    seed: int
+    assumed: tuple[str, ...]
+    details: dict[str, Any]
+
+    def unknown(self, why: str, low: float | None = None, high: float | None = None) -> Rate:
+        """Return that there is no rate, and why."""
+        return Rate(
+            METHOD, None, low, high, len(self.negatives), assumed=self.assumed, why=why,
+            details=self.details,
+        )  # fmt: skip
+
+
+def _with_documents(work: _Work, positives: Pairs, others: Pairs) -> Rate:
+    """Return the limit that known positives and documents taken for irrelevant give."""
+    work.details.update(positives=len(positives), irrelevant=len(others))
     for pairs, what in ((positives, "known positives"), (others, "irrelevant documents")):
         if len(pairs) < FEWEST:
-            return (
+            return work.unknown(
                 f"the judge's errors cannot be measured on {len(pairs)} {what}; at least {FEWEST} "
                 "are needed"
             )
-    return ""
+    parts = (work.negatives, positives, others)
+    scores = _scores(work.judge, *parts)
+    if len(np.unique(np.concatenate(scores))) < 2:
+        return work.unknown(CONSTANT)
+    limits = _limits(work, (positives, scores[1]), (others, scores[2]))
+    called = [_called(work, pairs, own, limits) for pairs, own in zip(parts, scores, strict=True)]
+    samples = [
+        JudgedSample(pairs.query_keys, own, pairs.weights)
+        for pairs, own in zip(parts, called, strict=True)
+    ]
+    found = corrected(*samples, seed=work.seed)
+    work.details.update(found.details())
+    if why := _cannot_tell(found):
+        return work.unknown(why)
+    if work.details["calibrate_on"] == "pool":
+        return work.unknown(
+            f"the corrected value, {found.rate:.1%}, is neither a rate nor a limit: candidates of "
+            "the pool are easier than chosen negatives, and some of them are relevant"
+        )
+    return work.unknown(
+        f"an upper limit alone, at most {found.high:.1%}: the judge's false alarms are measured on "
+        "random documents and are more frequent on hard negatives; labels of some negatives give "
+        "a rate",
+        0.0,
+        found.high,
+    )
+
+
+def _with_labels(work: _Work, labels: Labels, corpus: Corpus) -> Rate:
+    """Return the rate that the judge and labelled negatives give together."""
+    labelled, values = labelled_pairs(labels, corpus)
+    work.details.update(labelled=len(labelled))
+    if len(labelled) < FEWEST:
+        return work.unknown(
+            f"{len(labelled)} negatives have a label that decides; at least {FEWEST} are needed"
+        )
+    scores = _scores(work.judge, work.negatives, labelled)
+    if len(np.unique(np.concatenate(scores))) < 2:
+        return work.unknown(CONSTANT)
+    relevant = values >= 0.5
+    sides = [
+        (Pairs([], [], labelled.query_keys[side], labelled.weights[side]), scores[1][side])
+        for side in (relevant, ~relevant)
+    ]
+    limits = _limits(work, *sides)
+    samples = [
+        JudgedSample(pairs.query_keys, _called(work, pairs, own, limits), pairs.weights)
+        for pairs, own in zip((work.negatives, labelled), scores, strict=True)
+    ]
+    found = standardised(samples[0], samples[1], values, seed=work.seed)
+    work.details.update(found.details())
+    if found.rate is None:
+        answer = "relevant" if not found.labelled[0] else "irrelevant"
+        return work.unknown(f"the judge calls none of the labelled negatives {answer}")
+    return Rate(
+        METHOD, found.rate, found.low, found.high, len(work.negatives), assumed=work.assumed,
+        details=work.details,
+    )  # fmt: skip
 
 
 def _assumed(mined: MinedSet, calibrate_on: str, taken: int, asked: int) -> tuple[str, ...]:
-    irrelevant = {
-        "random": "The judge takes chosen negatives for relevant as rarely by mistake as random "
-        "documents. It does so more often: the rate is too high for that.",
-        "pool": "Candidates from the deeper half of the pool are all irrelevant and as hard as "
-        "chosen negatives. Some are relevant, which makes the rate too low; the others are easier, "
-        "which makes it too high.",
-    }
-    said = [
-        "The judge finds false negatives as often as it finds known positives.",
-        irrelevant[calibrate_on],
+    of_documents = [
+        "The judge finds false negatives at least as often as it finds known positives.",
+        "It takes chosen negatives for relevant by mistake at least as often as random documents.",
         "The judge had no part in choosing these negatives.",
     ]
+    said = {
+        "labels": [
+            "The labels are right, and of negatives drawn at random from this mined set, or with "
+            "the weights of the draw."
+        ],
+        "random": of_documents,
+        "pool": [
+            of_documents[0],
+            "Candidates from the deeper half of the pool are all irrelevant.",
+            of_documents[2],
+        ],
+    }[calibrate_on]
     if taken < asked:
         said.append(f"All {taken:,} negatives with a text were judged; {asked:,} were asked for.")
     return (*said, *mined.notes)
@@ -214,57 +326,44 @@ def best_threshold(positives: NDArray[np.float64], others: NDArray[np.float64]) 
     return float(cuts[best[len(best) // 2]])
 
 
-def _thresholds(
-    parts: tuple[Pairs, Pairs, Pairs],
-    scores: list[NDArray[np.float64]],
-    given: float | None,
-    seed: int,
-) -> tuple[list[NDArray[np.bool_]], list[float]]:
-    """Return which pairs are called relevant, and the thresholds of the two halves."""
-    if given is not None:
-        return [own >= given for own in scores], [given, given]
-    folds = [mix(seed, FOLD_SALT, pairs.query_keys) & np.uint64(1) for pairs in parts]
-    limits = []
-    for fold in (0, 1):
-        positives, others = (scores[part][folds[part] != fold] for part in (1, 2))
-        if not len(positives) or not len(others):
-            positives, others = scores[1], scores[2]
-        limits.append(best_threshold(positives, others))
-    called = [
-        own >= np.array(limits)[fold.astype(np.int64)]
-        for own, fold in zip(scores, folds, strict=True)
-    ]
-    return called, limits
+def _folds(work: _Work, pairs: Pairs) -> NDArray[np.int64]:
+    """Return in which half of the queries each pair is."""
+    return (mix(work.seed, FOLD_SALT, pairs.query_keys) & np.uint64(1)).astype(np.int64)
 
 
-def _rate(
-    parts: tuple[Pairs, Pairs, Pairs],
-    scores: list[NDArray[np.float64]],
-    threshold: float | None,
-    seed: int,
-    assumed: tuple[str, ...],
-    details: dict[str, Any],
-) -> Rate:
-    n = len(parts[0])
-    if len(np.unique(np.concatenate(scores))) < 2:
-        why = "the judge gives every document the same score"
-        return Rate(METHOD, None, None, None, n, assumed=assumed, why=why, details=details)
-    called, limits = _thresholds(parts, scores, threshold, seed)
-    samples = [
-        JudgedSample(pairs.query_keys, own, pairs.weights)
-        for pairs, own in zip(parts, called, strict=True)
-    ]
-    found = corrected(*samples, seed=seed)
-    finite = [limit if np.isfinite(limit) else None for limit in limits]
-    details |= {
-        "thresholds": finite,
-        "threshold_from": "given" if threshold is not None else "cross-fitted, largest se + sp - 1",
-        **found.details(),
-    }
-    why = _cannot_tell(found)
-    if why:
-        return Rate(METHOD, None, None, None, n, assumed=assumed, why=why, details=details)
-    return Rate(METHOD, found.rate, found.low, found.high, n, assumed=assumed, details=details)
+def _limits(
+    work: _Work,
+    positives: tuple[Pairs, NDArray[np.float64]],
+    others: tuple[Pairs, NDArray[np.float64]],
+) -> list[float]:
+    """Return the threshold for each half of the queries, chosen on the other half."""
+    if work.threshold is not None:
+        limits = [work.threshold, work.threshold]
+    else:
+        limits = [_limit(work, positives, others, 1 - fold) for fold in (0, 1)]
+    work.details.update(
+        thresholds=[limit if np.isfinite(limit) else None for limit in limits],
+        threshold_from="given" if work.threshold is not None else "cross-fitted",
+    )
+    return limits
+
+
+def _limit(
+    work: _Work,
+    positives: tuple[Pairs, NDArray[np.float64]],
+    others: tuple[Pairs, NDArray[np.float64]],
+    fold: int,
+) -> float:
+    sides = [scores[_folds(work, pairs) == fold] for pairs, scores in (positives, others)]
+    if not all(map(len, sides)):
+        sides = [positives[1], others[1]]  # few queries, all in one half
+    return best_threshold(*sides) if all(map(len, sides)) else float("inf")
+
+
+def _called(
+    work: _Work, pairs: Pairs, scores: NDArray[np.float64], limits: list[float]
+) -> NDArray[np.bool_]:
+    return scores >= np.array(limits)[_folds(work, pairs)]
 
 
 def _cannot_tell(found: Correction) -> str:
@@ -275,10 +374,15 @@ def _cannot_tell(found: Correction) -> str:
             f"se + sp - 1 is {found.separation[0]:.2f}, its lower limit {low:.2f} is below "
             f"{LEAST_SEPARATION}"
         )
-    if found.high is None or found.high <= 0:
+    if found.raw is None or found.raw[2] <= 0:
         return (
             f"the judge calls {found.apparent[0]:.1%} of the negatives relevant, fewer than the "
             f"{1 - found.specificity[0]:.1%} that its false alarms alone would make: they do not "
             "hold for these negatives"
+        )
+    if found.raw[0] > 1:
+        return (
+            f"the judge calls {found.apparent[0]:.1%} of the negatives relevant, and only "
+            f"{found.sensitivity[0]:.1%} of the known positives: it is no measure of these"
         )
     return ""

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS, wilson
 
-__all__ = ["LEAST_SEPARATION", "Correction", "JudgedSample", "corrected", "rogan_gladen"]
+__all__ = [
+    "LEAST_SEPARATION", "Correction", "JudgedSample", "corrected", "limits_of_draws",
+    "query_draws", "rogan_gladen",
+]  # fmt: skip
 
 LEAST_SEPARATION = 0.2
 """Below this lower limit of se + sp - 1 there is no rate: the correction divides by it."""
@@ -42,8 +45,8 @@ class Correction:
 
     Attributes:
         rate: between 0 and 1.
-        low, high: its interval; ``None`` where no draw has one.
-        raw: the rate before it was kept between 0 and 1.
+        low, high: its interval, kept likewise; ``None`` where no draw has one.
+        raw: rate, low and high before they were kept between 0 and 1; ``None`` likewise.
         apparent: share of the negatives that the judge calls relevant.
         sensitivity, specificity: the judge's.
         separation: their sum minus 1.
@@ -54,7 +57,7 @@ class Correction:
     rate: float | None
     low: float | None
     high: float | None
-    raw: float | None
+    raw: Interval | None
     apparent: Interval
     sensitivity: Interval
     specificity: Interval
@@ -71,8 +74,12 @@ class Correction:
             "separation": self.separation,
         }
         return {
-            **{name: dict(zip(("rate", "low", "high"), v, strict=True)) for name, v in named.items()},
-            "raw": self.raw,
+            **{
+                name: dict(zip(("rate", "low", "high"), v, strict=True))
+                for name, v in named.items()
+            },
+            "corrected": {"rate": self.rate, "low": self.low, "high": self.high},
+            "raw": None if self.raw is None else list(self.raw),
             "queries": self.queries,
             "draws_left_out": self.draws_left_out,
         }
@@ -119,7 +126,7 @@ def corrected(
     """
     sums = _by_query((negatives, positives, others))
     shares = sums[:3].sum(axis=1) / sums[3:].sum(axis=1)
-    draws = _draws(sums, seed, repeats)
+    draws = query_draws(sums, seed, repeats)
     usable = np.isfinite(draws).all(axis=1)
     tail = np.array([(1 - confidence) / 2, 1 - (1 - confidence) / 2])
     limits = _share_limits(shares, draws[usable], sums, tail, confidence)
@@ -127,14 +134,15 @@ def corrected(
     rates = rogan_gladen(*draws[usable].T)
     rates = rates[np.isfinite(rates)]
     raw = float(rogan_gladen(*shares))
-    low = high = None
+    whole: Interval | None = None
     if len(rates) and np.isfinite(raw):
-        low, high = _interval(np.quantile(rates, tail), shares, limits)
+        whole = raw, *_interval(np.quantile(rates, tail), shares, limits)
+    rate, low, high = (None,) * 3 if whole is None else np.clip(whole, 0.0, 1.0).tolist()
     return Correction(
-        rate=None if not np.isfinite(raw) else min(max(raw, 0.0), 1.0),
+        rate=rate,
         low=low,
         high=high,
-        raw=raw if np.isfinite(raw) else None,
+        raw=whole,
         apparent=_named(shares[APPARENT], limits[APPARENT]),
         sensitivity=_named(shares[SENSITIVITY], limits[SENSITIVITY]),
         specificity=_named(1 - shares[FALSE_ALARMS], 1 - limits[FALSE_ALARMS, ::-1]),
@@ -159,8 +167,21 @@ def _by_query(samples: tuple[JudgedSample, ...]) -> NDArray[np.float64]:
     return np.stack([*called, *whole])
 
 
-def _draws(sums: NDArray[np.float64], seed: int, repeats: int) -> NDArray[np.float64]:
-    """Return the three shares over queries drawn anew, shape (repeats, 3); ``nan`` without any."""
+def limits_of_draws(values: NDArray[np.float64], confidence: float) -> list[float]:
+    """Return the two ends of the percentile interval."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return [float(low), float(high)]
+
+
+def query_draws(sums: NDArray[np.float64], seed: int, repeats: int) -> NDArray[np.float64]:
+    """Return three shares over queries drawn anew, shape (repeats, 3); ``nan`` without any case.
+
+    Args:
+        sums: by query, what counts in each of three shares, then its cases, shape (6, queries).
+        seed: of the draws.
+        repeats: draws.
+    """
     generator = np.random.default_rng(seed)
     queries = sums.shape[1]
     found = []
@@ -200,9 +221,8 @@ def _interval(
                 moved = shares.copy()
                 moved[place] = limit
                 ends.append(float(rogan_gladen(*moved)))
-    finite = np.array([end for end in ends if np.isfinite(end)])
-    low, high = np.clip([finite.min(), finite.max()], None, 1.0)
-    return max(float(low), 0.0), float(high)
+    finite = [float(end) for end in ends if np.isfinite(end)]
+    return min(finite), max(finite)
 
 
 def _separation(

@@ -73,7 +73,9 @@ def _slots(mined: MinedSet, column: str, places: Callable[..., NDArray[np.int64]
     return _Slots(np.concatenate(queries), np.concatenate(documents), np.concatenate(strata))
 
 
-def _texts_at(mined: MinedSet, column: str, chosen: NDArray[np.int64]) -> tuple[list[str], list[str]]:
+def _texts_at(
+    mined: MinedSet, column: str, chosen: NDArray[np.int64]
+) -> tuple[list[str], list[str]]:
     """Return the queries and documents at places of a list column, which are sorted."""
     queries: list[str] = []
     documents: list[str] = []
@@ -175,9 +177,7 @@ def known_positives(mined: MinedSet, size: int, seed: int) -> tuple[Pairs, Keys]
     return drawn, np.unique(pairs)
 
 
-def random_documents(
-    mined: MinedSet, corpus: Corpus, size: int, seed: int, known: Keys
-) -> Pairs:
+def random_documents(mined: MinedSet, corpus: Corpus, size: int, seed: int, known: Keys) -> Pairs:
     """Draw random documents for queries of the mined set, known positives left out.
 
     Queries are drawn by hash where there are more than ``size``; each gets the same number.

@@ -53,9 +53,7 @@ class _Counts:
     unknown_documents: int | None = None
 
 
-def judged_rate(
-    mined: MinedSet, judgements: Judgements, corpus: Corpus | None = None
-) -> Rate:
+def judged_rate(mined: MinedSet, judgements: Judgements, corpus: Corpus | None = None) -> Rate:
     """Return the share of the judged negatives that judgements call relevant.
 
     Judgements have to go deeper than the positives the miner knew. The rate is over negatives
@@ -114,9 +112,7 @@ def _refuse_unmatched(mined: MinedSet, judgements: Judgements) -> None:
         )
 
 
-def _twins(
-    judgements: Judgements, corpus: Corpus, counts: _Counts
-) -> dict[str, dict[int, int]]:
+def _twins(judgements: Judgements, corpus: Corpus, counts: _Counts) -> dict[str, dict[int, int]]:
     """Return, by query, the grade of each judged text by the text's key."""
     names = [(query, name) for query in judgements.queries() for name in judgements.judged(query)]
     rows = corpus.rows_of_ids([name for _, name in names])
@@ -147,9 +143,7 @@ def _read(
     twins: Mapping[str, Mapping[int, int]],
     counts: _Counts,
 ) -> _Cases:
-    parts = [
-        _read_batch(batch, judgements, corpus, twins, counts) for batch in mined.batches()
-    ]
+    parts = [_read_batch(batch, judgements, corpus, twins, counts) for batch in mined.batches()]
     return _Cases(
         np.concatenate([part.queries for part in parts]),
         np.concatenate([part.verdicts for part in parts]),
@@ -180,9 +174,9 @@ def _read_batch(
         by_text = twins.get(query, {})
         for place in range(int(ids.offsets[row]), int(ids.offsets[row + 1])):
             grade = judged.get(ids.flat[place])
-            if grade is None and keys is not None and keys[place] in by_text:
-                grade = by_text[keys[place]]
-                counts.by_twin += 1
+            if grade is None and by_text and (key := keys[place]) is not None:
+                grade = by_text.get(key)
+                counts.by_twin += grade is not None
             if grade is not None:
                 verdicts[place] = RELEVANT if grade > 0 else NOT_RELEVANT
             elif judgements.complete and ids.flat[place]:
@@ -195,10 +189,10 @@ def _read_batch(
     return _Cases(queries, verdicts, places_of(batch, ids.offsets), scores)
 
 
-def _document_keys(ids: list[str], corpus: Corpus | None) -> list[int | None] | None:
+def _document_keys(ids: list[str], corpus: Corpus | None) -> list[int | None]:
     """Return the key of the text of each document, ``None`` for one that is not in the corpus."""
     if corpus is None:
-        return None
+        return [None] * len(ids)
     rows = corpus.rows_of_ids(ids)
     keys = corpus.document_keys[np.maximum(rows, 0)].tolist()
     return [key if row >= 0 else None for key, row in zip(keys, rows.tolist(), strict=True)]

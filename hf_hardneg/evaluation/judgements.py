@@ -149,13 +149,13 @@ def _add(judged: dict[str, int], document: str, grade: int) -> None:
 
 
 def _whole(grade: object, where: str) -> int:
-    number = isinstance(grade, int | float) and not isinstance(grade, bool)
-    if not number or not math.isfinite(float(grade)) or float(grade) != int(grade):  # type: ignore[arg-type]
-        raise FormatError(
-            f"{where}: the grade is {grade!r}; expected a whole number. Probabilities go into a "
-            "file of labels instead."
-        )
-    return int(grade)  # type: ignore[call-overload, no-any-return]
+    if isinstance(grade, int | float) and not isinstance(grade, bool):
+        if math.isfinite(grade) and grade == int(grade):
+            return int(grade)
+    raise FormatError(
+        f"{where}: the grade is {grade!r}; expected a whole number. Probabilities go into a file "
+        "of labels instead."
+    )
 
 
 def _entries(values: Any, where: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401

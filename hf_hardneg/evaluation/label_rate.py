@@ -16,7 +16,7 @@ from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import exact_keys
 
-__all__ = ["cohens_kappa", "label_rate"]
+__all__ = ["cohens_kappa", "decided_labels", "label_rate"]
 
 METHOD = "labels"
 RELEVANT, IRRELEVANT, UNSURE, BAD = "false_negative", "true_negative", "unsure", "bad_query"
@@ -55,12 +55,14 @@ class _Case:
 
     Attributes:
         query: what names the query.
+        label: its first line.
         values: of each annotator who decided, 1 or 0, or a probability.
         words: of each annotator, the label in words.
         weight: of the draw.
     """
 
     query: str
+    label: Label
     values: tuple[float, ...]
     words: tuple[str, ...]
     weight: float
@@ -130,6 +132,20 @@ def label_rate(labels: Labels) -> Rate:
     return _rate(decided, unsure, assumed, details)
 
 
+def decided_labels(labels: Labels) -> list[tuple[Label, float, float]]:
+    """Return the negatives whose label decides: a line, its value from 0 to 1, and its weight.
+
+    Controls, bad queries and those that annotators are unsure of are left out; see
+    :func:`label_rate` for the rules.
+    """
+    cases = _cases([row for row in _latest(labels)[0] if not row.control])
+    return [
+        (case.label, case.value, case.weight)
+        for case in cases
+        if case.values and BAD not in case.words
+    ]
+
+
 def _latest(labels: Labels) -> tuple[list[Label], int]:
     """Return the last label of each annotator for each case, and how many lines gave way."""
     rows: dict[tuple[tuple[str, str], str, bool], Label] = {}
@@ -151,6 +167,7 @@ def _cases(rows: list[Label]) -> list[_Case]:
     return [
         _Case(
             pair[0],
+            own[0],
             tuple(value for row in own if (value := _value(row)) is not None),
             tuple(_word(row) for row in own if row.label is not None),
             max(row.weight if row.weight is not None else 1.0 for row in own),
