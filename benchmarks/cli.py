@@ -12,6 +12,7 @@ from benchmarks import (
     bookkeeping,
     dense_mining,
     estimates,
+    false_negative_coverage,
     gpu,
     growth,
     large_corpus,
@@ -46,9 +47,13 @@ BENCHMARKS = {
     "growth": growth.run,
     "stage_speed": stage_speed.run,
     "presets": presets.run,
+    "false_negative_coverage": false_negative_coverage.run,
     "gpu": gpu.run,
 }
-ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets")
+ONCE = (
+    "lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets",
+    "false_negative_coverage",
+)  # fmt: skip
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130
 RESULTS = Path(__file__).parent / "results"

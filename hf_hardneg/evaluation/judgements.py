@@ -148,10 +148,10 @@ def _add(judged: dict[str, int], document: str, grade: int) -> None:
     judged[document] = max(grade, judged.get(document, grade))
 
 
-def _whole(grade: object, where: str) -> int:
-    if isinstance(grade, int | float) and not isinstance(grade, bool):
-        if math.isfinite(grade) and grade == int(grade):
-            return int(grade)
+def _whole(grade: Any, where: str) -> int:  # noqa: ANN401
+    number = isinstance(grade, int | float) and not isinstance(grade, bool)
+    if number and math.isfinite(grade) and grade == int(grade):
+        return int(grade)
     raise FormatError(
         f"{where}: the grade is {grade!r}; expected a whole number. Probabilities go into a file "
         "of labels instead."
