@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.rates import CONFIDENCE, bootstrap_ratio, wilson
 
-__all__ = ["Clustered", "by_query", "clustered_interval"]
+__all__ = ["Clustered", "by_query", "clustered_interval", "score_interval"]
 
 DIGITS = 12
 
@@ -107,12 +107,30 @@ def clustered_interval(
     queries = len(cases)
     rate = round(float(hits.sum() / cases.sum()), DIGITS)
     bootstrap = bootstrap_ratio(hits, cases, seed=seed, confidence=confidence)
-    effective = _effective(hits, cases, rate, count, kish, confidence)
-    score = wilson(rate * effective, effective, confidence)
+    effective, score = score_interval(hits, cases, count, kish=kish, confidence=confidence)
     low, high = min(bootstrap[0], score[0]), max(bootstrap[1], score[1])
     return Clustered(
         rate, max(low, 0.0), min(high, 1.0), bootstrap, score, effective, count / effective, queries
     )
+
+
+def score_interval(
+    hits: NDArray[np.float64],
+    cases: NDArray[np.float64],
+    count: float,
+    *,
+    kish: float | None = None,
+    confidence: float = CONFIDENCE,
+) -> tuple[float, tuple[float, float]]:
+    """Return the effective number of cases and Wilson's interval with it.
+
+    The arguments are those of :func:`clustered_interval`.
+    """
+    used = cases > 0
+    hits, cases = hits[used], cases[used]
+    rate = round(float(hits.sum() / cases.sum()), DIGITS)
+    effective = _effective(hits, cases, rate, count, kish, confidence)
+    return effective, wilson(rate * effective, effective, confidence)
 
 
 def _effective(

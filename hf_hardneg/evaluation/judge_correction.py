@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS, wilson
+from hf_hardneg.evaluation.clustered import score_interval
+from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS
 
 __all__ = [
-    "LEAST_SEPARATION", "Correction", "JudgedSample", "corrected", "limits_of_draws",
-    "query_draws", "rogan_gladen",
+    "LEAST_SEPARATION", "Correction", "JudgedSample", "corrected", "joined_limits",
+    "limits_of_draws", "query_draws", "rogan_gladen", "score_limits",
 ]  # fmt: skip
 
 LEAST_SEPARATION = 0.2
@@ -112,9 +114,15 @@ def corrected(
 ) -> Correction:
     """Return the rate of relevant documents among the negatives.
 
-    Queries are drawn anew with all their pairs, of all three samples at once. Where a share is 0
-    or 1 it does not vary between draws, as if it were known: there the interval also holds
-    the rate with that share at its Wilson limit, queries taken for cases.
+    The interval is the wider of two at each end. One is the percentile bootstrap: queries are
+    drawn anew with all their pairs, of all three samples at once. Where a share is 0 or 1 or rests
+    on few queries that is too narrow, so the other puts each share at either end of its own score
+    interval (see :func:`~hf_hardneg.evaluation.clustered.score_interval`), the others as they
+    are, and joins the three changes of the rate as the root of the sum of their squares.
+
+    Source of the second: G. Y. Zou, A. Donner, "Construction of confidence limits about effect
+    measures: a general approach", Statistics in Medicine 27 (2008), 1693-1702. Difference: they
+    join limits of sums and differences; here the changes of the corrected rate itself are joined.
 
     Args:
         negatives: the sample whose rate is asked for.
@@ -124,20 +132,23 @@ def corrected(
         repeats: draws.
         confidence: between 0 and 1.
     """
-    sums = _by_query((negatives, positives, others))
+    samples = (negatives, positives, others)
+    sums = _by_query(samples)
     shares = sums[:3].sum(axis=1) / sums[3:].sum(axis=1)
+    scores = score_limits(sums, [sample.weights for sample in samples], confidence)
     draws = query_draws(sums, seed, repeats)
-    usable = np.isfinite(draws).all(axis=1)
+    draws = draws[np.isfinite(draws).all(axis=1)]
     tail = np.array([(1 - confidence) / 2, 1 - (1 - confidence) / 2])
-    limits = _share_limits(shares, draws[usable], sums, tail, confidence)
-    separation = draws[usable, SENSITIVITY] - draws[usable, FALSE_ALARMS]
-    rates = rogan_gladen(*draws[usable].T)
+    rates = rogan_gladen(*draws.T)
     rates = rates[np.isfinite(rates)]
     raw = float(rogan_gladen(*shares))
     whole: Interval | None = None
     if len(rates) and np.isfinite(raw):
-        whole = raw, *_interval(np.quantile(rates, tail), shares, limits)
+        low, high = joined_limits(rogan_gladen, shares, scores)
+        ends = np.quantile(rates, tail)
+        whole = raw, min(low, float(ends[0])), max(high, float(ends[1]))
     rate, low, high = (None,) * 3 if whole is None else np.clip(whole, 0.0, 1.0).tolist()
+    limits = _wider(np.quantile(draws, tail, axis=0).T if len(draws) else scores, scores)
     return Correction(
         rate=rate,
         low=low,
@@ -146,7 +157,7 @@ def corrected(
         apparent=_named(shares[APPARENT], limits[APPARENT]),
         sensitivity=_named(shares[SENSITIVITY], limits[SENSITIVITY]),
         specificity=_named(1 - shares[FALSE_ALARMS], 1 - limits[FALSE_ALARMS, ::-1]),
-        separation=_separation(shares, separation, limits, tail),
+        separation=_separation(shares, draws, scores, tail),
         queries=sums.shape[1],
         draws_left_out=repeats - len(rates),
     )
@@ -194,51 +205,67 @@ def query_draws(sums: NDArray[np.float64], seed: int, repeats: int) -> NDArray[n
     return np.concatenate(found)
 
 
-def _share_limits(
-    shares: NDArray[np.float64],
-    draws: NDArray[np.float64],
-    sums: NDArray[np.float64],
-    tail: NDArray[np.float64],
-    confidence: float,
+def score_limits(
+    sums: NDArray[np.float64], weights: list[NDArray[np.float64]], confidence: float
 ) -> NDArray[np.float64]:
-    """Return the intervals of the shares, shape (3, 2): Wilson's where a share is 0 or 1."""
-    limits = np.quantile(draws, tail, axis=0).T if len(draws) else np.tile([0.0, 1.0], (3, 1))
-    for place, share in enumerate(shares):
-        if share in (0.0, 1.0):
-            queries = int(np.count_nonzero(sums[3 + place]))
-            limits[place] = wilson(share * queries, queries, confidence)
-    return limits
+    """Return the score interval of three shares, shape (3, 2).
+
+    Args:
+        sums: as for :func:`query_draws`.
+        weights: of the cases of each.
+        confidence: between 0 and 1.
+    """
+    limits = []
+    for place, own in enumerate(weights):
+        own = own[own > 0]
+        kish = float(own.sum() ** 2 / (own @ own))
+        _, limit = score_interval(
+            sums[place], sums[3 + place], len(own), kish=kish, confidence=confidence
+        )
+        limits.append(limit)
+    return np.array(limits)
 
 
-def _interval(
-    quantiles: NDArray[np.float64], shares: NDArray[np.float64], limits: NDArray[np.float64]
+def joined_limits(
+    rate: Callable[..., Any], shares: NDArray[np.float64], limits: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Return the interval of the rate, with room for shares that are 0 or 1."""
-    ends = list(quantiles)
-    for place, share in enumerate(shares):
-        if share in (0.0, 1.0):
-            for limit in limits[place]:
-                moved = shares.copy()
-                moved[place] = limit
-                ends.append(float(rogan_gladen(*moved)))
-    finite = [float(end) for end in ends if np.isfinite(end)]
-    return min(finite), max(finite)
+    """Return the interval of a function of three shares, from those of the shares.
+
+    Args:
+        rate: of the three shares.
+        shares: shape (3,).
+        limits: their intervals, shape (3, 2).
+    """
+    middle = float(rate(*shares))
+    below = above = 0.0
+    for place in range(len(shares)):
+        moved = np.tile(shares, (2, 1))
+        moved[:, place] = limits[place]
+        ends = [float(rate(*line)) for line in moved]
+        changes = [end - middle for end in ends if np.isfinite(end)]
+        # A share so uncertain that the judge may not separate at all leaves nothing known.
+        below += max(0.0, -min(changes)) ** 2 if len(changes) == len(ends) else np.inf
+        above += max(0.0, max(changes)) ** 2 if len(changes) == len(ends) else np.inf
+    return middle - float(np.sqrt(below)), middle + float(np.sqrt(above))
+
+
+def _wider(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.minimum(one, other)[:, 0], np.maximum(one, other)[:, 1]], axis=1)
 
 
 def _separation(
     shares: NDArray[np.float64],
-    drawn: NDArray[np.float64],
+    draws: NDArray[np.float64],
     limits: NDArray[np.float64],
     tail: NDArray[np.float64],
 ) -> Interval:
     """Return se + sp - 1 with its interval."""
-    value = float(shares[SENSITIVITY] - shares[FALSE_ALARMS])
-    low, high = np.quantile(drawn, tail) if len(drawn) else (-1.0, 1.0)
-    if shares[SENSITIVITY] == 1.0:
-        low = min(low, float(limits[SENSITIVITY, 0] - shares[FALSE_ALARMS]))
-    if shares[FALSE_ALARMS] == 0.0:
-        low = min(low, float(shares[SENSITIVITY] - limits[FALSE_ALARMS, 1]))
-    return value, float(low), float(high)
+    low, high = joined_limits(lambda _, se, alarms: se - alarms, shares, limits)
+    drawn = draws[:, SENSITIVITY] - draws[:, FALSE_ALARMS]
+    if len(drawn):
+        ends = np.quantile(drawn, tail)
+        low, high = min(low, float(ends[0])), max(high, float(ends[1]))
+    return float(shares[SENSITIVITY] - shares[FALSE_ALARMS]), low, high
 
 
 def _named(value: float, limits: NDArray[np.float64]) -> Interval:

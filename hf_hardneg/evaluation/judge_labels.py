@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import FormatError
 from hf_hardneg.evaluation.clustered import by_query
-from hf_hardneg.evaluation.judge_correction import JudgedSample, limits_of_draws, query_draws
+from hf_hardneg.evaluation.judge_correction import (
+    JudgedSample,
+    joined_limits,
+    limits_of_draws,
+    query_draws,
+    score_limits,
+)
 from hf_hardneg.evaluation.judge_sample import Pairs
 from hf_hardneg.evaluation.label_rate import decided_labels
 from hf_hardneg.evaluation.labels import Labels
-from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS, wilson
+from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS
 from hf_hardneg.hashing import text_keys
 
 __all__ = ["Standardised", "labelled_pairs", "standardised"]
@@ -89,7 +95,8 @@ def standardised(
     p is the share of the large sample that the judge calls relevant, r1 and r0 the weighted
     shares of false negatives among the labelled negatives that it does and does not call
     relevant. This is right for any judge, however bad: one that knows nothing has r1 = r0, and
-    the rate is that of the labels. Queries are drawn anew with all their pairs.
+    the rate is that of the labels. The interval is made as in
+    :func:`~hf_hardneg.evaluation.judge_correction.corrected`.
 
     Source: A. Tenenbein, "A double sampling scheme for estimating from binomial data with
     misclassifications", Journal of the American Statistical Association 65 (1970), 1350-1361.
@@ -116,16 +123,16 @@ def standardised(
         return Standardised(None, None, None, p, known[0], known[1], counts)
     draws = query_draws(sums, seed, REPEATS)
     draws = draws[np.isfinite(draws).all(axis=1)]
-    ends = limits_of_draws(draws[:, 0] * draws[:, 1] + (1 - draws[:, 0]) * draws[:, 2], confidence)
-    for place, share in ((1, r1), (2, r0), (0, p)):
-        if share in (0.0, 1.0):
-            queries = int(np.count_nonzero(sums[3 + place]))
-            for limit in wilson(share * queries, queries, confidence):
-                moved = [p, r1, r0]
-                moved[place] = limit
-                ends.append(moved[0] * moved[1] + (1 - moved[0]) * moved[2])
-    rate = p * r1 + (1 - p) * r0
-    return Standardised(rate, min(ends), max(ends), p, r1, r0, counts)
+    ends = limits_of_draws(_mixed(*draws.T), confidence)
+    weights = [negatives.weights, labelled.weights[called], labelled.weights[~called]]
+    shares = np.array([p, r1, r0])
+    ends += joined_limits(_mixed, shares, score_limits(sums, weights, confidence))
+    low, high = np.clip([min(ends), max(ends)], 0.0, 1.0).tolist()
+    return Standardised(_mixed(p, r1, r0), low, high, p, r1, r0, counts)
+
+
+def _mixed(p: Any, r1: Any, r0: Any) -> Any:  # noqa: ANN401
+    return p * r1 + (1 - p) * r0
 
 
 def _aligned(
