@@ -46,20 +46,12 @@ def run(context: Context) -> Figure:
         "cross_encoder": context.model.name, "cosine": "all-MiniLM-L6-v2", "sample": 1_000,
         "least": LEAST,
     }  # fmt: skip
-    for name in COLLECTIONS:
-        collection = find_collection(context.data, name)
-        figure.data[name] = collection.describe()
-        context.say(f"{name}: {REPEATS} repetitions")
-        with fresh_folder(context.work, "coverage") as folder:
-            arguments = {
-                "corpus": collection.folder, "queries": collection.queries,
-                "judgements": collection.judgements[0],
-                "strategies": {"bm25": "bm25", "dense": f"dense(model={str(static)!r})"},
-                "cross_encoder": context.model, "bi_encoder": judge, "n": N, "repeats": REPEATS,
-                "labelled": LABELLED, "cache_dir": folder / "cache",
-            }  # fmt: skip
-            with fresh_folder(context.work, "side") as scratch:
-                _keep(figure, name, run_side("coverage:repetitions", arguments, scratch)["cases"])
+    # Nothing is timed here, so the collections need not wait for one another.
+    with ThreadPoolExecutor(len(COLLECTIONS)) as workers:
+        found = list(workers.map(lambda name: _cases(context, name, static, judge), COLLECTIONS))
+    for name, (about, cases) in zip(COLLECTIONS, found, strict=True):
+        figure.data[name] = about
+        _keep(figure, name, cases)
     figure.check("every case has all repetitions", _whole(figure))
     figure.notes = [
         "truth: share of the negatives of that repetition's mined set that the collection's "
@@ -70,6 +62,29 @@ def run(context: Context) -> Figure:
         "A value that is not there in any repetition is left out.",
     ]
     return figure
+
+
+def _cases(
+    context: Context, name: str, static: Path, judge: Path
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """Return what to say of a collection, and the repetitions of every case."""
+    collection = find_collection(context.data, name)
+    context.say(f"{name}: {REPEATS} repetitions")
+    arguments: dict[str, Any] = {
+        "corpus": collection.folder, "queries": collection.queries,
+        "judgements": collection.judgements[0],
+        "strategies": {"bm25": "bm25", "dense": f"dense(model={str(static)!r})"},
+        "cross_encoder": context.model, "bi_encoder": judge, "n": N, "repeats": REPEATS,
+        "labelled": LABELLED,
+    }  # fmt: skip
+    with (
+        fresh_folder(context.work, "coverage") as folder,
+        fresh_folder(context.work, "side") as scratch,
+    ):
+        arguments["cache_dir"] = folder / "cache"
+        values = run_side("coverage:repetitions", arguments, scratch)
+    context.say(f"{name}: done")
+    return collection.describe(), values["cases"]
 
 
 def _keep(figure: Figure, collection: str, cases: dict[str, list[dict[str, Any]]]) -> None:
