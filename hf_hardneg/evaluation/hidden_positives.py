@@ -9,15 +9,16 @@ import numpy as np
 from datasets import Dataset, List, Value
 from numpy.typing import NDArray
 
+from hf_hardneg.arrow import flat_list
 from hf_hardneg.checks import whole_number
 from hf_hardneg.columns import find_columns, read_batch
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import QueryError
 from hf_hardneg.evaluation.clustered import clustered_interval
 from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import mix, text_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
-from hf_hardneg.pool import candidate_lists
 from hf_hardneg.queries import batches_of
 
 __all__ = ["FEWEST_QUERIES", "hidden_positive_rate"]
@@ -127,8 +128,8 @@ def _drawn(
 ) -> _Positives:
     """Return the positives of the queries that have more than ``keep``, some of them kept."""
     known = miner.known_positives
-    if known is None:  # a miner that knows a data set has read its positives
-        raise ValueError("the miner knows no positives")
+    if known is None:
+        raise QueryError("the miner knows no positives; expected one that has read a data set.")
     offsets, rows, _ = known.of(keys)
     queries = np.repeat(keys, np.diff(offsets))
     # One that is no document of the corpus can be neither found nor missed.
@@ -160,10 +161,10 @@ def _with_kept(
     """
     reader = miner.reader()
     columns = find_columns(dataset.column_names, reader.columns)
-    kept = _kept_rows(miner, keys, positives)
-    drawn = np.isin(keys, positives.queries)
-    used = drawn | (miner.fits & np.array([len(own) > 0 for own in kept]))
-    kept = [own for own, wanted in zip(kept, used, strict=True) if wanted]
+    used = np.isin(keys, positives.queries)
+    kept = _kept_rows(keys[used], positives)
+    if miner.fits:
+        used, kept = _with_others(miner, keys, used, kept)
     names = [columns.query, columns.query_id, *reader.further]
     others = list(dict.fromkeys(name for name in names if name is not None))
     rows = dataset.select(first[used]).select_columns(others)
@@ -176,21 +177,34 @@ def _with_kept(
     return rows
 
 
-def _kept_rows(
-    miner: OfflineMiner, keys: NDArray[np.uint64], positives: _Positives
-) -> list[NDArray[np.int64]]:
-    """Return the corpus rows that stay known: all, for a query that was not drawn from."""
-    starts = np.searchsorted(positives.queries, keys, side="left")
-    ends = np.searchsorted(positives.queries, keys, side="right")
+def _kept_rows(keys: NDArray[np.uint64], positives: _Positives) -> list[NDArray[np.int64]]:
+    """Return the corpus rows of the positives of each query that stay known."""
+    queries, rows = positives.queries[positives.kept], positives.rows[positives.kept]
+    starts = np.searchsorted(queries, keys, side="left").tolist()
+    ends = np.searchsorted(queries, keys, side="right").tolist()
+    return [rows[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _with_others(
+    miner: OfflineMiner,
+    keys: NDArray[np.uint64],
+    drawn: NDArray[np.bool_],
+    kept: list[NDArray[np.int64]],
+) -> tuple[NDArray[np.bool_], list[NDArray[np.int64]]]:
+    """Add the queries that nothing was hidden of, with all their positives in the corpus."""
     known = miner.known_positives
-    kept = []
-    for key, start, end in zip(keys, starts.tolist(), ends.tolist(), strict=True):
-        own = positives.rows[start:end][positives.kept[start:end]]
-        if not len(own) and known is not None:
-            _, rows, _ = known.of(np.array([key]))
-            own = np.unique(rows[rows >= 0])
-        kept.append(own)
-    return kept
+    if known is None:
+        return drawn, kept
+    offsets, rows, _ = known.of(keys)
+    hidden = iter(kept)
+    lists = [
+        next(hidden) if own else np.unique(rows[start:end][rows[start:end] >= 0])
+        for own, start, end in zip(
+            drawn.tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True
+        )
+    ]
+    used = np.array([len(own) > 0 for own in lists])
+    return used, [own for own in lists if len(own)]
 
 
 # -- counting ------------------------------------------------------------------------------------
@@ -231,14 +245,14 @@ def _in_pool(
 ) -> dict[str, Any]:
     """Say how many of the hidden positives were among the candidates."""
     columns = find_columns(rows.column_names, miner.reader().columns)
-    hidden = np.sort(_pairs(positives))
+    hidden = _pairs(positives)
     found = np.zeros(len(hidden), dtype=np.bool_)
-    lists = candidate_lists(pool)
     for batch in batches_of(pool, READ_BATCH):
         keys = text_keys(read_batch(batch, columns).queries)
-        for key, documents in zip(keys, lists, strict=False):
-            pairs = mix(key, corpus.document_keys[documents])
-            found |= np.isin(hidden, pairs)
+        offsets, values = flat_list(batch["candidate_rows"])
+        documents = values.to_numpy(zero_copy_only=False).astype(np.int64)
+        pairs = mix(np.repeat(keys, np.diff(offsets)), corpus.document_keys[documents])
+        found |= np.isin(hidden, pairs)
     return {"hidden_in_pool": int(found.sum()), "share_in_pool": float(found.mean())}
 
 
