@@ -81,7 +81,9 @@ class Correction:
                 for name, v in named.items()
             },
             "corrected": {"rate": self.rate, "low": self.low, "high": self.high},
-            "raw": None if self.raw is None else list(self.raw),
+            "raw": None
+            if self.raw is None
+            else [value if np.isfinite(value) else None for value in self.raw],
             "queries": self.queries,
             "draws_left_out": self.draws_left_out,
         }
@@ -144,9 +146,9 @@ def corrected(
     raw = float(rogan_gladen(*shares))
     whole: Interval | None = None
     if len(rates) and np.isfinite(raw):
-        low, high = joined_limits(rogan_gladen, shares, scores)
+        below, above = joined_limits(rogan_gladen, shares, scores)
         ends = np.quantile(rates, tail)
-        whole = raw, min(low, float(ends[0])), max(high, float(ends[1]))
+        whole = raw, min(below, float(ends[0])), max(above, float(ends[1]))
     rate, low, high = (None,) * 3 if whole is None else np.clip(whole, 0.0, 1.0).tolist()
     limits = _wider(np.quantile(draws, tail, axis=0).T if len(draws) else scores, scores)
     return Correction(
