@@ -58,6 +58,7 @@ ONCE = (
 WIDTH = 130
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs" / "preset-figures.md"
+COVERAGE_PAGE = PAGE.with_name("false-negatives.md")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -171,6 +172,8 @@ def main(words: list[str] | None = None) -> int:
             return 2
         if name == "presets" and asked.out == RESULTS:
             preset_table.write_page(result, PAGE)
+        if name == "false_negative_coverage" and asked.out == RESULTS:
+            false_negative_coverage.write_table(result, COVERAGE_PAGE)
         shown = preset_table.terminal(result) if name == "presets" else [tables(result)]
         for part in shown:
             console.print(part)

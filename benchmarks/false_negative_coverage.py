@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from benchmarks.minilm import minilm
 from benchmarks.processes import fresh_folder, run_side
 from benchmarks.results import Figure
 
-__all__ = ["run"]
+__all__ = ["run", "table", "write_table"]
 
 COLLECTIONS = ("vaswani", "cacm")
 N, REPEATS, LABELLED = 5, 100, 100
@@ -118,3 +119,42 @@ def _mean(runs: list[dict[str, Any]], name: str) -> float | None:
 
 def _whole(figure: Figure) -> bool:
     return all(run["repetitions"] == REPEATS for run in figure.runs)
+
+
+# -- the table of the documentation --------------------------------------------------------------
+
+BEGIN, END = "<!-- table of coverage: begin -->", "<!-- table of coverage: end -->"
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Return the result as a table in Markdown: a row a case, a column a mined set."""
+    cells: dict[str, dict[str, str]] = {}
+    for run in result["runs"]:
+        place, case = run["side"].split(": ", 1)
+        cells.setdefault(case, {})[place] = _cell(run)
+    places = list(dict.fromkeys(place for own in cells.values() for place in own))
+    lines = [
+        f"| estimator | {' | '.join(places)} |",
+        "| --- |" + " --- |" * len(places),
+        *(
+            f"| {case} | {' | '.join(own.get(place, '-') for place in places)} |"
+            for case, own in cells.items()
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _cell(run: Mapping[str, Any]) -> str:
+    silent = run["told_nothing"]
+    if silent == run["repetitions"]:
+        return "cannot tell"
+    said = f"{run['covered']:.0%}; {run['truth']:.0%} in {run['low']:.0%} to {run['high']:.0%}"
+    return said + (f" ({silent} cannot tell)" if silent else "")
+
+
+def write_table(result: Mapping[str, Any], page: Path) -> None:
+    """Put the table between its two marks in a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    text = f"{before}{BEGIN}\n\n{table(result)}\n\n{END}{after}"
+    page.write_text(text, encoding="utf-8")

@@ -230,7 +230,7 @@ def _judge(
     corpus = world.corpus
     for on in ("random", "pool"):
         rate = judge_rate(mined, judge, corpus=corpus, seed=seed, calibrate_on=on, pool=pool)
-        value = rate.details["corrected"]
+        value = rate.details.get("corrected", {"rate": None, "low": None, "high": None})
         told = "corrected" if on == "random" else "corrected on the pool"
         yield {"case": f"{name}, {told}", "truth": truth, **value}
         if on == "random":
