@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from hf_hardneg.checks import at_least, one_of, whole_number
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import ModelError, ParameterError
+from hf_hardneg.errors import ParameterError
 from hf_hardneg.evaluation.judge_correction import (
     LEAST_SEPARATION,
     Correction,
@@ -28,10 +25,9 @@ from hf_hardneg.evaluation.judge_sample import (
     random_documents,
     sample_negatives,
 )
+from hf_hardneg.evaluation.judge_scores import Scored, calls, cross_fitted, scores_of
 from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.evaluation.rates import Rate
-from hf_hardneg.filters.cross_encoder import CrossEncoderDenoiser
-from hf_hardneg.hashing import mix
 from hf_hardneg.mined_set import MinedSet
 
 __all__ = ["judge_rate"]
@@ -40,10 +36,6 @@ METHOD = "judge"
 CALIBRATIONS = ("random", "pool", "labels")
 CONSTANT = "the judge gives every document the same score"
 FEWEST = 20
-FOLD_SALT = 0x464F4C44
-AT_ONCE = 8_192
-
-Judge = Callable[[Sequence[str], Sequence[str]], Any]
 
 
 def judge_rate(
@@ -189,14 +181,12 @@ def _with_documents(work: _Work, positives: Pairs, others: Pairs) -> Rate:
                 "are needed"
             )
     parts = (work.negatives, positives, others)
-    scores = _scores(work.judge, *parts)
+    scores = scores_of(work.judge, *parts)
     if len(np.unique(np.concatenate(scores))) < 2:
         return work.unknown(CONSTANT)
-    limits = _limits(work, (positives, scores[1]), (others, scores[2]))
-    called = [_called(work, pairs, own, limits) for pairs, own in zip(parts, scores, strict=True)]
+    limits = _limits(work, Scored(positives, scores[1]), Scored(others, scores[2]))
     samples = [
-        JudgedSample(pairs.query_keys, own, pairs.weights)
-        for pairs, own in zip(parts, called, strict=True)
+        _sample(work, Scored(pairs, own), limits) for pairs, own in zip(parts, scores, strict=True)
     ]
     found = corrected(*samples, seed=work.seed)
     work.details.update(found.details())
@@ -224,19 +214,13 @@ def _with_labels(work: _Work, labels: Labels, corpus: Corpus) -> Rate:
         return work.unknown(
             f"{len(labelled)} negatives have a label that decides; at least {FEWEST} are needed"
         )
-    scores = _scores(work.judge, work.negatives, labelled)
+    scores = scores_of(work.judge, work.negatives, labelled)
     if len(np.unique(np.concatenate(scores))) < 2:
         return work.unknown(CONSTANT)
     relevant = values >= 0.5
-    sides = [
-        (Pairs([], [], labelled.query_keys[side], labelled.weights[side]), scores[1][side])
-        for side in (relevant, ~relevant)
-    ]
-    limits = _limits(work, *sides)
-    samples = [
-        JudgedSample(pairs.query_keys, _called(work, pairs, own, limits), pairs.weights)
-        for pairs, own in zip((work.negatives, labelled), scores, strict=True)
-    ]
+    whole = Scored(labelled, scores[1])
+    limits = _limits(work, whole.only(relevant), whole.only(~relevant))
+    samples = [_sample(work, own, limits) for own in (Scored(work.negatives, scores[0]), whole)]
     found = standardised(samples[0], samples[1], values, seed=work.seed)
     work.details.update(found.details())
     if found.rate is None:
@@ -246,6 +230,23 @@ def _with_labels(work: _Work, labels: Labels, corpus: Corpus) -> Rate:
         METHOD, found.rate, found.low, found.high, len(work.negatives), assumed=work.assumed,
         details=work.details,
     )  # fmt: skip
+
+
+def _limits(work: _Work, positives: Scored, others: Scored) -> tuple[float, float]:
+    """Return the thresholds of the two halves of the queries, and say where they come from."""
+    limits = cross_fitted(positives, others, work.seed) if work.threshold is None else (
+        work.threshold, work.threshold
+    )  # fmt: skip
+    work.details.update(
+        thresholds=[limit if np.isfinite(limit) else None for limit in limits],
+        threshold_from="cross-fitted" if work.threshold is None else "given",
+    )
+    return limits
+
+
+def _sample(work: _Work, scored: Scored, limits: tuple[float, float]) -> JudgedSample:
+    called = calls(scored, limits, work.seed)
+    return JudgedSample(scored.pairs.query_keys, called, scored.pairs.weights)
 
 
 def _assumed(mined: MinedSet, calibrate_on: str, taken: int, asked: int) -> tuple[str, ...]:
@@ -269,101 +270,6 @@ def _assumed(mined: MinedSet, calibrate_on: str, taken: int, asked: int) -> tupl
     if taken < asked:
         said.append(f"All {taken:,} negatives with a text were judged; {asked:,} were asked for.")
     return (*said, *mined.notes)
-
-
-# -- scoring -------------------------------------------------------------------------------------
-
-
-def _scores(judge: Any, *parts: Pairs) -> list[NDArray[np.float64]]:  # noqa: ANN401
-    """Return the judge's scores of several lists of pairs."""
-    if callable(judge) and not hasattr(judge, "predict"):
-        ask: Judge = judge
-    else:
-        model = os.fspath(judge) if isinstance(judge, os.PathLike) else judge
-        encoder = CrossEncoderDenoiser(model)
-
-        def ask(queries: Sequence[str], documents: Sequence[str]) -> NDArray[np.float32]:
-            return encoder.score(list(queries), list(documents))
-
-    return [_asked(ask, pairs) for pairs in parts]
-
-
-def _asked(ask: Judge, pairs: Pairs) -> NDArray[np.float64]:
-    found = []
-    for start in range(0, len(pairs), AT_ONCE):
-        stop = start + AT_ONCE
-        queries, documents = pairs.queries[start:stop], pairs.documents[start:stop]
-        scores = np.asarray(ask(queries, documents), dtype=np.float64)
-        if scores.shape != (len(queries),) or not np.isfinite(scores).all():
-            raise ModelError(
-                f"the judge gave an array of shape {scores.shape} for {len(queries)} pairs, "
-                f"{int((~np.isfinite(scores)).sum())} of them not finite; expected one number a "
-                "pair."
-            )
-        found.append(scores)
-    return np.concatenate(found)
-
-
-# -- threshold and rate --------------------------------------------------------------------------
-
-
-def best_threshold(positives: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    """Return the threshold with the largest se + sp - 1, halfway between two scores.
-
-    Of several that are as good, the middle one. Infinite where no threshold does better than to
-    call nothing relevant.
-    """
-    scores = np.unique(np.concatenate([positives, others]))
-    if len(scores) < 2:
-        return float("inf")
-    cuts = (scores[1:] + scores[:-1]) / 2
-    hit = 1 - np.searchsorted(np.sort(positives), cuts) / len(positives)
-    alarm = 1 - np.searchsorted(np.sort(others), cuts) / len(others)
-    gain = hit - alarm
-    if gain.max() <= 0:
-        return float("inf")
-    best = np.flatnonzero(gain >= gain.max() - 1e-12)
-    return float(cuts[best[len(best) // 2]])
-
-
-def _folds(work: _Work, pairs: Pairs) -> NDArray[np.int64]:
-    """Return in which half of the queries each pair is."""
-    return (mix(work.seed, FOLD_SALT, pairs.query_keys) & np.uint64(1)).astype(np.int64)
-
-
-def _limits(
-    work: _Work,
-    positives: tuple[Pairs, NDArray[np.float64]],
-    others: tuple[Pairs, NDArray[np.float64]],
-) -> list[float]:
-    """Return the threshold for each half of the queries, chosen on the other half."""
-    if work.threshold is not None:
-        limits = [work.threshold, work.threshold]
-    else:
-        limits = [_limit(work, positives, others, 1 - fold) for fold in (0, 1)]
-    work.details.update(
-        thresholds=[limit if np.isfinite(limit) else None for limit in limits],
-        threshold_from="given" if work.threshold is not None else "cross-fitted",
-    )
-    return limits
-
-
-def _limit(
-    work: _Work,
-    positives: tuple[Pairs, NDArray[np.float64]],
-    others: tuple[Pairs, NDArray[np.float64]],
-    fold: int,
-) -> float:
-    sides = [scores[_folds(work, pairs) == fold] for pairs, scores in (positives, others)]
-    if not all(map(len, sides)):
-        sides = [positives[1], others[1]]  # few queries, all in one half
-    return best_threshold(*sides) if all(map(len, sides)) else float("inf")
-
-
-def _called(
-    work: _Work, pairs: Pairs, scores: NDArray[np.float64], limits: list[float]
-) -> NDArray[np.bool_]:
-    return scores >= np.array(limits)[_folds(work, pairs)]
 
 
 def _cannot_tell(found: Correction) -> str:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from hf_hardneg import Corpus, OfflineMiner
 from hf_hardneg.errors import ColumnError, FormatError, ModelError, ParameterError
 from hf_hardneg.evaluation.false_negatives import judge_rate
-from hf_hardneg.evaluation.judge import best_threshold
 from hf_hardneg.evaluation.judge_correction import JudgedSample, corrected, rogan_gladen
 from hf_hardneg.evaluation.judge_labels import standardised
 from hf_hardneg.evaluation.judge_sample import allocate, known_positives, sample_negatives
+from hf_hardneg.evaluation.judge_scores import best_threshold
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.filters.cross_encoder import CrossEncoderDenoiser
 from hf_hardneg.hashing import mix, text_keys, uniform_noise
