@@ -225,7 +225,10 @@ def _with_labels(work: _Work, labels: Labels, corpus: Corpus) -> Rate:
     work.details.update(found.details())
     if found.rate is None:
         answer = "relevant" if not found.labelled[0] else "irrelevant"
-        return work.unknown(f"the judge calls none of the labelled negatives {answer}")
+        return work.unknown(
+            f"the judge calls none of the labelled negatives {answer}; label_rate says what the "
+            "labels tell alone"
+        )
     return Rate(
         METHOD, found.rate, found.low, found.high, len(work.negatives), assumed=work.assumed,
         details=work.details,
