@@ -351,6 +351,31 @@ class OfflineMiner:
         bound._extra = [*self._extra, *_parts(dataset)]
         return bound
 
+    def forgetting(self) -> OfflineMiner:
+        """Return a copy with the same corpus and stages that knows no positives.
+
+        For measuring what the miner would choose had some positives never been marked. The corpus
+        stays what it is, also where it was made of positives.
+        """
+        blind = copy.copy(self)
+        blind._need_strategy()
+        blind._extra, blind._known = [], None
+        return blind
+
+    @property
+    def known_positives(self) -> KnownPositives | None:
+        """The positives of all rows it has seen; ``None`` until it has seen any."""
+        return self._known
+
+    @property
+    def fits(self) -> bool:
+        """Whether a stage has to see the candidates of all rows before it decides on any."""
+        return self._plan().needs_fit
+
+    def reader(self) -> Reader:
+        """Return what reads batches of rows for this miner."""
+        return self._plan().reader
+
     def retrieve(
         self, dataset: Dataset, *, num_proc: int | None = None, resume: bool = True
     ) -> Dataset:

@@ -23,6 +23,7 @@ sys.path.append(str(ROOT))
 from benchmarks import (  # noqa: E402
     cli,
     estimates,
+    false_negative_coverage,
     gpu,
     growth,
     lazy_veto,
@@ -45,7 +46,7 @@ from hf_hardneg.presets import PRESETS  # noqa: E402
 
 FIGURES = (
     mine_bm25, select_from_pool, lazy_veto, miner_hash, gpu, estimates, growth, presets,
-    stage_speed,
+    stage_speed, false_negative_coverage,
 )  # fmt: skip
 HEADER = "query-id\tcorpus-id\tscore\n"
 
@@ -383,6 +384,31 @@ def test_presets(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "mean_hardness" not in by_side["medquad: random, random"]
     assert by_side["medquad: denoised, bm25"]["asked"] > 0
     assert "| bm25 | bm25 | 100% |" in page(result)
+
+
+def test_the_table_of_coverage_is_that_of_the_committed_result() -> None:
+    path = ROOT / "benchmarks" / "results" / "false_negative_coverage.json"
+    shown = false_negative_coverage.table(json.loads(path.read_text()))
+    assert shown in (ROOT / "docs" / "false-negatives.md").read_text()
+
+
+@pytest.mark.usefixtures("in_process", "static")
+def test_false_negative_coverage(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = save_bi_encoder(tmp_path / "model")
+    monkeypatch.setattr(false_negative_coverage, "minilm", lambda _: model)
+    monkeypatch.setattr(false_negative_coverage, "COLLECTIONS", ("medquad",))
+    monkeypatch.setattr(false_negative_coverage, "REPEATS", 2)
+    result = taken(false_negative_coverage.run(context), tmp_path)
+    sides = {run["side"].split(": ", 1)[1] for run in result["runs"]}
+    assert set(false_negative_coverage.PROMISED) < sides
+    for run in result["runs"]:
+        assert run["repetitions"] == 2
+        if run["told_nothing"] < 2:
+            assert 0 <= run["covered"] <= 1
+            assert run["low"] <= run["high"]
+    assert result["data"]["medquad"]["queries"] == 30
 
 
 @pytest.mark.usefixtures("in_process", "static")

@@ -15,6 +15,7 @@ __all__ = ["CONFIDENCE", "Rate", "bootstrap_ratio", "wilson"]
 
 CONFIDENCE = 0.95
 REPEATS = 2_000
+DRAWN_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Rate:
         )
 
 
-def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the score interval of a share of independent cases, (0, 1) where there are none.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
@@ -64,7 +65,7 @@ def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, fl
 
     Args:
         hits: cases that are counted, 0 to ``n``.
-        n: cases.
+        n: cases; with an effective number of cases both may be fractions.
         confidence: of the interval, between 0 and 1.
     """
     if not 0 <= hits <= n:
@@ -108,12 +109,13 @@ def bootstrap_ratio(
     if not len(cases) or not cases.sum():
         return 0.0, 1.0
     generator = np.random.default_rng(seed)
-    ratios = []
-    for _ in range(repeats):
-        drawn = generator.integers(0, len(cases), len(cases))
-        whole = cases[drawn].sum()
-        if whole:
-            ratios.append(hits[drawn].sum() / whole)
+    queries, done, ratios = len(cases), 0, []
+    while done < repeats:  # in portions of bounded memory
+        some = min(repeats - done, max(1, DRAWN_AT_ONCE // queries))
+        drawn = generator.integers(0, queries, (some, queries))
+        whole = cases[drawn].sum(axis=1)
+        ratios.append(hits[drawn].sum(axis=1)[whole > 0] / whole[whole > 0])
+        done += some
     tail = (1 - confidence) / 2
-    low, high = np.quantile(np.asarray(ratios), [tail, 1 - tail])
+    low, high = np.quantile(np.concatenate(ratios), [tail, 1 - tail])
     return float(low), float(high)

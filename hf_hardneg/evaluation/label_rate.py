@@ -1,0 +1,287 @@
+"""The rate that labels of a sample give, and how far annotators agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from hf_hardneg.errors import ParameterError
+from hf_hardneg.evaluation.clustered import by_query, clustered_interval
+from hf_hardneg.evaluation.labels import Label, Labels
+from hf_hardneg.evaluation.rates import Rate, wilson
+from hf_hardneg.hashing import exact_keys
+
+__all__ = ["cohens_kappa", "decided_labels", "label_rate"]
+
+METHOD = "labels"
+RELEVANT, IRRELEVANT, UNSURE, BAD = "false_negative", "true_negative", "unsure", "bad_query"
+MIDDLE = 0.5
+
+
+def cohens_kappa(a: Sequence[Any], b: Sequence[Any]) -> float | None:
+    """Return the agreement of two annotators beyond chance, 1 for full agreement, 0 for chance.
+
+    Source: J. Cohen, "A coefficient of agreement for nominal scales", Educational and
+    Psychological Measurement 20 (1960), 37-46; worked out by scikit-learn.
+
+    Args:
+        a: one annotator's labels, of the same cases and in the same order as
+        b: those of the other.
+
+    Returns:
+        Kappa; ``None`` where it is not defined: no cases, or both gave one and the same label to
+        all, so that agreement by chance is certain.
+
+    Raises:
+        ParameterError: the two are not of the same length.
+    """
+    if len(a) != len(b):
+        raise ParameterError(f"cohens_kappa: {len(a)} labels against {len(b)}; expected as many.")
+    if not len(a) or len({*a, *b}) < 2:
+        return None
+    from sklearn.metrics import cohen_kappa_score
+
+    return float(cohen_kappa_score(list(a), list(b)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A negative that was drawn, with what all annotators say of it together.
+
+    Attributes:
+        query: what names the query.
+        label: its first line.
+        values: of each annotator who decided, 1 or 0, or a probability.
+        words: of each annotator, the label in words.
+        weight: of the draw.
+    """
+
+    query: str
+    label: Label
+    values: tuple[float, ...]
+    words: tuple[str, ...]
+    weight: float
+
+    @property
+    def value(self) -> float:
+        """The mean of those who decided."""
+        return sum(self.values) / len(self.values)
+
+
+def label_rate(labels: Labels) -> Rate:
+    """Return the rate of false negatives that labels of a sample give.
+
+    Each negative weighs what the draw gave it, 1 / probability of having been drawn; the rate is
+    the ratio sum(w y) / sum(w) (J. Hajek's form of the estimator of D. G. Horvitz and D. J.
+    Thompson, "A generalization of sampling without replacement from a finite universe", Journal
+    of the American Statistical Association 47 (1952), 663-685). y is 1 for ``false_negative``, 0
+    for ``true_negative``, and a number is taken as the probability that it is.
+
+    - Several annotators of one negative: y is the mean over those who decided, so that a split
+      of two counts half. If one annotator labelled a negative several times, the last line counts.
+    - ``unsure`` by all who looked: left out of the rate, counted, and ``details`` says the least
+      and the greatest rate that they allow.
+    - ``bad_query`` by any annotator: left out, counted; the rate is one of usable queries.
+    - Not labelled: left out, counted.
+    - Controls, known positives mixed in: never in the rate. The share of them that the annotators
+      call relevant is their sensitivity.
+
+    The interval is the wider of two at each end, a bootstrap over queries and Wilson's with the
+    effective number of cases, so that no false negative found still has an upper limit above 0;
+    see :func:`~hf_hardneg.evaluation.clustered.clustered_interval`. It does not contain the
+    annotators' own errors.
+
+    Args:
+        labels: what :meth:`Labels.read` returned.
+
+    Returns:
+        The rate; ``None`` where no negative has a label that decides. ``details`` has the counts,
+        sensitivity on controls, and Cohen's kappa of every two annotators with a negative in
+        common.
+    """
+    latest, again = _latest(labels)
+    controls = [row for row in latest if row.control]
+    cases = _cases([row for row in latest if not row.control])
+    bad = [case for case in cases if BAD in case.words]
+    usable = [case for case in cases if BAD not in case.words]
+    decided = [case for case in usable if case.values]
+    unsure = [case for case in usable if not case.values and UNSURE in case.words]
+    weighted = any(row.weight is not None for row in latest if not row.control)
+    details: dict[str, Any] = {
+        "lines": len(labels),
+        "negatives": len(cases),
+        "decided": len(decided),
+        "unsure": len(unsure),
+        "bad_query": len(bad),
+        "not_labelled": len(usable) - len(decided) - len(unsure),
+        "disagreed": sum(len(set(map(_side, case.values))) > 1 for case in decided),
+        "labelled_again": again,
+        "weighted": weighted,
+        "controls": _controls(controls),
+        "agreement": _agreement(latest),
+    }
+    assumed = _assumed(details)
+    if not decided:
+        why = "no negative has a label that decides"
+        return Rate(METHOD, None, None, None, 0, assumed=assumed, why=why, details=details)
+    return _rate(decided, unsure, assumed, details)
+
+
+def decided_labels(labels: Labels) -> list[tuple[Label, float, float]]:
+    """Return the negatives whose label decides: a line, its value from 0 to 1, and its weight.
+
+    Controls, bad queries and those that annotators are unsure of are left out; see
+    :func:`label_rate` for the rules.
+    """
+    cases = _cases([row for row in _latest(labels)[0] if not row.control])
+    return [
+        (case.label, case.value, case.weight)
+        for case in cases
+        if case.values and BAD not in case.words
+    ]
+
+
+def _latest(labels: Labels) -> tuple[list[Label], int]:
+    """Return the last label of each annotator for each case, and how many lines gave way."""
+    rows: dict[tuple[tuple[str, str], str, bool], Label] = {}
+    again = 0
+    for row in labels:
+        key = (row.pair, row.annotator, row.control)
+        before = rows.get(key)
+        if before is not None and row.label is None:
+            continue  # a line still to be labelled takes nothing back
+        again += before is not None and before.label is not None
+        rows[key] = row
+    return [rows[key] for key in sorted(rows)], again
+
+
+def _cases(rows: list[Label]) -> list[_Case]:
+    grouped: dict[tuple[str, str], list[Label]] = {}
+    for row in rows:
+        grouped.setdefault(row.pair, []).append(row)
+    return [
+        _Case(
+            pair[0],
+            own[0],
+            tuple(value for row in own if (value := _value(row)) is not None),
+            tuple(_word(row) for row in own if row.label is not None),
+            max(row.weight if row.weight is not None else 1.0 for row in own),
+        )
+        for pair, own in grouped.items()
+    ]
+
+
+def _value(row: Label) -> float | None:
+    if isinstance(row.label, float):
+        return row.label
+    return {RELEVANT: 1.0, IRRELEVANT: 0.0}.get(row.label or "")
+
+
+def _side(value: float) -> bool:
+    return value >= MIDDLE
+
+
+def _word(row: Label) -> str:
+    """Return the label in words; a probability of a half and more is a false negative."""
+    if isinstance(row.label, float):
+        return RELEVANT if _side(row.label) else IRRELEVANT
+    return row.label or ""
+
+
+def _controls(rows: list[Label]) -> dict[str, Any]:
+    """Say how many of the known positives annotators call relevant, and who."""
+    words = [(row.annotator, _word(row)) for row in rows if row.label is not None]
+    decided = [(who, word) for who, word in words if word in (RELEVANT, IRRELEVANT)]
+    found = Counter(who for who, word in decided if word == RELEVANT)
+    seen = Counter(who for who, _ in decided)
+    hits, n = sum(found.values()), len(decided)
+    low, high = wilson(hits, n)
+    return {
+        "labelled": len(words),
+        "decided": n,
+        "sensitivity": hits / n if n else None,
+        "low": low,
+        "high": high,
+        "by_annotator": {who: found[who] / seen[who] for who in sorted(seen)},
+    }
+
+
+def _agreement(rows: list[Label]) -> list[dict[str, Any]]:
+    """Return Cohen's kappa of every two annotators who labelled a case in common."""
+    by_annotator: dict[str, dict[tuple[tuple[str, str], bool], str]] = {}
+    for row in rows:
+        if row.label is not None:
+            by_annotator.setdefault(row.annotator, {})[row.pair, row.control] = _word(row)
+    found = []
+    for a, b in combinations(sorted(by_annotator), 2):
+        shared = sorted(by_annotator[a].keys() & by_annotator[b].keys())
+        if not shared:
+            continue
+        left, right = ([by_annotator[who][case] for case in shared] for who in (a, b))
+        same = sum(one == other for one, other in zip(left, right, strict=True))
+        found.append(
+            {
+                "annotators": [a, b],
+                "n": len(shared),
+                "same": same / len(shared),
+                "kappa": cohens_kappa(left, right),
+            }
+        )
+    return found
+
+
+def _rate(
+    decided: list[_Case], unsure: list[_Case], assumed: tuple[str, ...], details: dict[str, Any]
+) -> Rate:
+    values = np.array([case.value for case in decided])
+    weights = np.array([case.weight for case in decided])
+    _, [hits, cases] = by_query(
+        exact_keys(case.query for case in decided), weights * values, weights
+    )
+    kish = float(weights.sum() ** 2 / (weights @ weights))
+    clustered = clustered_interval(hits, cases, len(decided), kish=kish)
+    open_weight = sum(case.weight for case in unsure)
+    whole = float(weights.sum()) + open_weight
+    details |= {
+        **clustered.details(),
+        "kish_n": kish,
+        "unsure_as_true_negatives": float(hits.sum()) / whole,
+        "unsure_as_false_negatives": (float(hits.sum()) + open_weight) / whole,
+    }
+    return Rate(
+        METHOD,
+        clustered.rate,
+        clustered.low,
+        clustered.high,
+        len(decided),
+        assumed=assumed,
+        details=details,
+    )
+
+
+def _assumed(details: dict[str, Any]) -> tuple[str, ...]:
+    said = ["The labels are right, and a number is the probability that the document is relevant."]
+    if not details["weighted"]:
+        said.append("The lines have no weights: each negative was as likely to be drawn as others.")
+    if details["unsure"]:
+        said.append(
+            f"The {details['unsure']:,} negatives that annotators are unsure of are like the "
+            "others; details has the rate with all of them false, and with none."
+        )
+    if details["bad_query"]:
+        said.append(f"{details['bad_query']:,} negatives of bad queries are left out of the rate.")
+    if details["not_labelled"]:
+        said.append(
+            f"The {details['not_labelled']:,} negatives without a label are like the others."
+        )
+    if details["disagreed"]:
+        said.append(
+            f"Annotators disagree on {details['disagreed']:,} negatives; each counts with the "
+            "mean of its labels."
+        )
+    return tuple(said)

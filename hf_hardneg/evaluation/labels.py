@@ -1,0 +1,251 @@
+"""Files of labels: what people or language models say of sampled negatives."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hf_hardneg.cache import explain_os_error
+from hf_hardneg.errors import FormatError, listing
+from hf_hardneg.readers import open_text
+
+__all__ = ["LABELS", "Label", "Labels"]
+
+LABELS = ("false_negative", "true_negative", "unsure", "bad_query")
+"""The labels in words; a number between 0 and 1 is a probability of being relevant."""
+
+TEXTS = ("query_id", "query", "document_id", "document", "annotator", "note", "source", "stratum")
+KNOWN = (*TEXTS, "label", "rank", "score", "weight", "control")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One line: a negative that was drawn, and what somebody says of it.
+
+    Attributes:
+        query_id, query: the query; one of the two is there.
+        document_id, document: the negative; one of the two is there.
+        label: one of :data:`LABELS`, a number in [0, 1], or ``None`` for not labelled yet.
+        annotator: who says so, or empty.
+        weight: 1 / probability of having been drawn; ``None`` where that is not known.
+        control: a known positive that was mixed in to see whether annotators find it.
+        note, rank, score, source, stratum: as the draw wrote them.
+        further: fields with other names, kept as they are.
+    """
+
+    query_id: str = ""
+    query: str = ""
+    document_id: str = ""
+    document: str = ""
+    label: str | float | None = None
+    annotator: str = ""
+    note: str = ""
+    rank: int | None = None
+    score: float | None = None
+    source: str = ""
+    stratum: str = ""
+    weight: float | None = None
+    control: bool = False
+    further: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What is labelled: query and document, by their ids or, without ids, by their texts."""
+        return self.query_id or self.query, self.document_id or self.document
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line as plain values."""
+        return {**{name: getattr(self, name) for name in KNOWN}, **self.further}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], where: str = "a label") -> Label:
+        """Return the label of a line.
+
+        Args:
+            record: its fields; those that are missing have their defaults.
+            where: which line, for messages.
+
+        Raises:
+            FormatError: a value out of range or of another kind.
+        """
+        texts = {name: _text(record.get(name), name, where) for name in TEXTS}
+        found = cls(
+            **texts,
+            label=_label(record.get("label"), where),
+            rank=_rank(record.get("rank"), where),
+            score=_number(record.get("score"), "score", where),
+            weight=_weight(record.get("weight"), where),
+            control=_control(record.get("control"), where),
+            further={name: value for name, value in record.items() if name not in KNOWN},
+        )
+        if not all(found.pair):
+            raise FormatError(
+                f"{where}: no query or no document; expected query_id or query, and document_id "
+                f"or document. It has the fields {listing(record)}."
+            )
+        return found
+
+
+def _text(value: object, name: str, where: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise FormatError(f"{where}: {name} is {value!r}; expected text.")
+    return value
+
+
+def _number(value: object, name: str, where: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise FormatError(f"{where}: {name} is {value!r}; expected a finite number or null.")
+    return float(value)
+
+
+def _label(value: object, where: str) -> str | float | None:
+    if value is None or (isinstance(value, str) and value in LABELS):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise FormatError(
+        f"{where}: label is {value!r}; expected one of {listing(LABELS)}, a number from 0 to 1, or "
+        "null for not labelled yet."
+    )
+
+
+def _rank(value: object, where: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise FormatError(f"{where}: rank is {value!r}; expected a whole number or null.")
+    return value
+
+
+def _weight(value: object, where: str) -> float | None:
+    weight = _number(value, "weight", where)
+    if weight is not None and weight <= 0:
+        raise FormatError(
+            f"{where}: weight is {value!r}; expected 1 / probability of having been drawn, above 0."
+        )
+    return weight
+
+
+def _control(value: object, where: str) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise FormatError(f"{where}: control is {value!r}; expected true, false or null.")
+
+
+class Labels(Sequence[Label]):
+    """Labels of sampled negatives.
+
+    Args:
+        rows: the labels.
+        name: what they are called in messages.
+
+    Raises:
+        FormatError: there are none, or some have a weight and others have not.
+    """
+
+    def __init__(self, rows: Iterable[Label], name: str = "the labels") -> None:
+        """Keep the labels."""
+        self._rows, self.name = tuple(rows), name
+        if not self._rows:
+            raise FormatError(f"{name} hold no line; expected one JSON object a line.")
+        known = [row.weight is not None for row in self._rows if not row.control]
+        if any(known) and not all(known):
+            raise FormatError(
+                f"{name}: {len(known) - sum(known):,} of {len(known):,} lines have no weight; "
+                "expected one for all or for none. A weight is 1 / probability of having been "
+                "drawn."
+            )
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:  # noqa: ANN401
+        """Return one label, or several as a tuple."""
+        return self._rows[place]
+
+    def __iter__(self) -> Iterator[Label]:
+        """Yield the labels in the order of the file."""
+        return iter(self._rows)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Labels:
+        """Read a file of labels, JSON lines.
+
+        Raises:
+            FormatError: a line is no JSON object, or has a value out of range; names the line.
+        """
+        path = Path(path).expanduser()
+        return cls(_lines(path), str(path))
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a file of labels, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path = Path(path).expanduser()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            scratch = Path(name)
+            try:
+                with open(handle, "w", encoding="utf-8") as out:
+                    for row in self._rows:
+                        line = json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False)
+                        out.write(line + "\n")
+                    out.flush()
+                    os.fsync(out.fileno())
+                mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+                scratch.chmod(mode)
+                os.replace(scratch, path)
+            finally:
+                scratch.unlink(missing_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _lines(path: Path) -> Iterator[Label]:
+    number = 0
+    try:
+        with open_text(path) as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                where = f"{path}, line {number}"
+                try:
+                    record = json.loads(line, parse_constant=_constant)
+                except ValueError as error:
+                    raise FormatError(f"{where}: no JSON ({error}).") from error
+                if not isinstance(record, dict):
+                    raise FormatError(
+                        f"{where}: {type(record).__name__}; expected a JSON object with query, "
+                        "document and label."
+                    )
+                yield Label.from_dict(record, where)
+    except (UnicodeDecodeError, OSError, EOFError) as error:
+        raise FormatError(f"{path}, after line {number}: cannot be read ({error}).") from error
