@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from hf_hardneg.cli_compare import EXAMPLES as COMPARE_EXAMPLES
+from hf_hardneg.cli_compare import compare
 from hf_hardneg.cli_options import (
     CacheDirOption,
     CorpusOption,
@@ -271,6 +273,9 @@ def demo(
             sys.stdout.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
         else:
             show_demo(result, console())
+
+
+app.command(epilog=COMPARE_EXAMPLES)(compare)
 
 
 def _ignore_interruptions() -> None:

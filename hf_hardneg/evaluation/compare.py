@@ -201,9 +201,7 @@ class _Trial:
         home = job.home / "runs"
         runs = KeptRuns(home, held_out, corpus, training, resume=job.resume)
         steps = steps_of(training, len(pairs))
-        return cls(
-            job, training, held_out, baselines, pairs, corpus, steps, len(seen), runs, say
-        )
+        return cls(job, training, held_out, baselines, pairs, corpus, steps, len(seen), runs, say)
 
     def ask_first(self, strategies: int, max_hours: float | None) -> None:
         """Say what training is expected to take, and refuse it where that is too much.

@@ -136,7 +136,8 @@ def hardness(mined: MinedSet) -> HardnessFigures:
     return HardnessFigures(
         relative=float(every.mean()) if len(every) else None,
         harder=float((every >= 1).mean()) if len(every) else None,
-        mean_rank=ranks / ranked if ranked else None,
+        # Documents drawn at random have ranks too, which say nothing.
+        mean_rank=ranks / ranked if ranked and len(every) else None,
         n=len(every),
     )
 
@@ -209,9 +210,7 @@ def ranking_values(
     return values
 
 
-def paired_test(
-    first: NDArray[np.float64], other: NDArray[np.float64], *, seed: int = 0
-) -> float:
+def paired_test(first: NDArray[np.float64], other: NDArray[np.float64], *, seed: int = 0) -> float:
     """Return the two-sided p of a paired randomisation test of the mean difference.
 
     Under the null hypothesis the two values of a query could as well be swapped, so the signs of

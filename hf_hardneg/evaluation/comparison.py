@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 NONE = "-"
+CHARACTER = ("hardness", "harder than positive", "mean rank", "documents", "most reused")
+"""Columns that a terminal shows in a table of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,11 @@ class ComparisonTable:
 
     def __rich__(self) -> Group:
         """Return the tables for a terminal."""
-        parts: list[Any] = [_rich("Mined", columns(self))]
+        rows = columns(self)
+        parts: list[Any] = [
+            _rich("Mined", [_without(row, CHARACTER) for row in rows]),
+            _rich("What kind of negatives", [_only(row, ("strategy", *CHARACTER)) for row in rows]),
+        ]
         if self.trained:
             parts.append(_rich("Trained", training_columns(self)))
         for one in self.failed:
@@ -213,10 +219,24 @@ class ComparisonTable:
         return Group(*parts, *(Text(f"Note: {note}") for note in self.notes))
 
 
+def _without(row: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: cell for name, cell in row.items() if name not in names}
+
+
+def _only(row: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: row[name] for name in names}
+
+
 def _rich(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", expand=False)
     for name in rows[0]:
-        table.add_column(name, justify="left" if name == "strategy" else "right")
+        first = name == "strategy"
+        table.add_column(
+            name,
+            justify="left" if first else "right",
+            overflow="fold",
+            min_width=16 if first else None,
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row.values()))
     return table

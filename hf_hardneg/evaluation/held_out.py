@@ -181,4 +181,4 @@ def seen_queries(held_out: HeldOut, training: Sequence[str]) -> list[str]:
     """Return the ids of held-out queries that are training queries, texts normalised."""
     known = np.unique(text_keys(training))
     seen = np.isin(text_keys(held_out.texts), known)
-    return [held_out.ids[place] for place in np.flatnonzero(seen)]
+    return [held_out.ids[place] for place in np.flatnonzero(seen).tolist()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ __all__ = [
     "Outcome",
     "Training",
     "load_model",
+    "no_bars",
     "rank_held_out",
     "rows_fingerprint",
     "steps_of",
@@ -158,6 +160,24 @@ def rows_fingerprint(rows: Dataset) -> str:
         for name in rows.column_names:
             hasher.update(exact_keys(batch[name]).tobytes())
     return str(hasher.hexdigest())
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep transformers and datasets from showing a bar for every model that is loaded."""
+    import datasets
+    from transformers.utils import logging
+
+    shown, mapped = logging.is_progress_bar_enabled(), datasets.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        if mapped:
+            datasets.enable_progress_bars()
 
 
 def load_model(training: Training) -> SentenceTransformer:
@@ -317,15 +337,14 @@ def train_and_score(
         ParameterError: there are no rows.
     """
     started = time.perf_counter()
-    model = load_model(training)
-    if rows is not None:
-        train(model, rows, training, seed=seed, steps=steps, progress=progress)
-    trained = time.perf_counter()
-    values = score(model, held_out, corpus, training)
+    with no_bars():
+        model = load_model(training)
+        if rows is not None:
+            train(model, rows, training, seed=seed, steps=steps, progress=progress)
+        trained = time.perf_counter()
+        values = score(model, held_out, corpus, training)
     seconds = {
         "train": round(trained - started, 3) if rows is not None else 0.0,
         "score": round(time.perf_counter() - trained, 3),
     }
     return Outcome(values, steps, 0 if rows is None else len(rows), seconds)
-
-

@@ -20,6 +20,7 @@ from hf_hardneg.evaluation.training import (
     Outcome,
     Training,
     load_model,
+    no_bars,
     rows_fingerprint,
     train,
     train_and_score,
@@ -168,17 +169,19 @@ def seconds_of_a_run(
     """
     size = min(training.batch_size, len(rows))
     tried = trial_rows(rows, num_negatives, size)
-    model = load_model(training)
-    brief = replace(training, batch_size=size)
-    train(model, tried, brief, seed=0, steps=1)  # the first step is slower than all others
-    few = min(TRIED_STEPS, steps)
-    started = time.perf_counter()
-    train(model, tried, brief, seed=0, steps=few)
-    step = (time.perf_counter() - started) / few
-    started = time.perf_counter()
+    brief, few = replace(training, batch_size=size), min(TRIED_STEPS, steps)
     number = min(TRIED_DOCUMENTS, len(corpus))
-    queries = min(TRIED_QUERIES, len(held_out.ids))
     documents = corpus.texts([place * len(corpus) // number for place in range(number)])
-    model.encode([*documents, *held_out.texts[:queries]], show_progress_bar=False)
-    text = (time.perf_counter() - started) / (number + queries)
+    texts = [*documents, *held_out.texts[:TRIED_QUERIES]]
+    with no_bars():
+        model = load_model(training)
+        train(model, tried, brief, seed=0, steps=1)  # the first step is slower than all others
+        started = time.perf_counter()
+        train(model, tried, brief, seed=0, steps=few)
+        trained = time.perf_counter()
+        if training.score_precision == "bfloat16":
+            model.bfloat16()
+        model.encode(texts, show_progress_bar=False, convert_to_tensor=True)
+    step = (trained - started) / few
+    text = (time.perf_counter() - trained) / len(texts)
     return step * steps + text * (len(corpus) + len(held_out.ids))
