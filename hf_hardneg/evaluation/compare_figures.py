@@ -219,7 +219,8 @@ def paired_test(first: NDArray[np.float64], other: NDArray[np.float64], *, seed:
     B. Carterette compare it for rankings, CIKM 2007.
 
     Args:
-        first, other: one value a query, in the same order.
+        first: one value a query.
+        other: one value a query, in the same order.
         seed: of the draws.
     """
     differences = np.asarray(other, np.float64) - np.asarray(first, np.float64)

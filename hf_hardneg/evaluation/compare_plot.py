@@ -92,7 +92,12 @@ def draw(table: ComparisonTable) -> str | None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    settings = {"svg.hashsalt": "hf-hardneg compare", "svg.fonttype": "none", "font.size": 10}
+    settings: Any = {
+        "svg.hashsalt": "hf-hardneg compare",
+        "svg.fonttype": "none",
+        "font.size": 10,
+        "text.parse_math": False,
+    }
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=INCHES, layout="constrained")
         FigureCanvasSVG(figure)
@@ -109,8 +114,7 @@ def draw(table: ComparisonTable) -> str | None:
         panel.set_xlabel(
             f"false negatives ({method.method}), 95% interval" if method else "false negatives"
         )
-        # matplotlib reads a lone $ as it is, and two of them as a formula.
-        first = table.strategies[0].strategy.replace("$", r"\$")
+        first = table.strategies[0].strategy
         panel.set_ylabel(f"gain in {MEASURE} over {first}, 95% interval")
         text = StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
@@ -142,7 +146,7 @@ def _label(panel: Any, points: Sequence[Point]) -> None:  # noqa: ANN401
         box = _free_box(x, y, LABEL_WIDTH * len(point.label), taken)
         taken.append(box)
         panel.annotate(
-            point.label.replace("$", r"\$"),
+            point.label,
             xy=(point.rate, point.gain),
             xytext=(box[0], box[1]),
             textcoords="axes fraction",
@@ -161,7 +165,7 @@ def _free_box(
         rise = (number + 1) // 2 * LABEL_HEIGHT * (1 if number % 2 else -1) + 0.012
         for left in (x + 0.02, x - 0.02 - width):
             boxes.append((left, y + rise, left + width, y + rise + LABEL_HEIGHT))
-    inside = [box for box in boxes if box[0] >= 0 and box[2] <= 1 and 0 <= box[1] and box[3] <= 1]
+    inside = [box for box in boxes if box[0] >= 0 and box[2] <= 1 and box[1] >= 0 and box[3] <= 1]
     free = [box for box in inside if not any(_overlap(box, other) for other in taken)]
     return (free or inside or boxes)[0]
 

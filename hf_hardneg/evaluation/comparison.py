@@ -256,7 +256,7 @@ def _mined_row(one: StrategyFigures) -> dict[str, str]:
         "short rows": NONE if one.error else f"{one.rows_short:,}",
         "false negatives": f"{rate.rate:.2%}" if rated and rate else NONE,
         "95%": f"{rate.low:.2%} to {rate.high:.2%}" if rated and rate else NONE,
-        "hardness": _number(hard and hard.relative),
+        "hardness": _number(hard.relative if hard else None),
         "harder than positive": _share(hard.harder if hard else None),
         "mean rank": NONE if hard is None or hard.mean_rank is None else f"{hard.mean_rank:.1f}",
         "documents": NONE if diverse is None else f"{diverse.documents:,}",

@@ -59,9 +59,9 @@ def _measured(
     gain = None
     if first is not None:
         differences = np.asarray(own) - np.asarray(_means(name, first))
-        bounds = t_interval(differences.tolist()) or (None, None)
+        below, above = t_interval(differences.tolist()) or (None, None)
         p = paired_test(_by_query(name, first), _by_query(name, runs), seed=seed)
-        gain = Gain(float(differences.mean()), *bounds, p)
+        gain = Gain(float(differences.mean()), below, above, p)
     return Measured(float(np.mean(own)), low, high, own, gain)
 
 
@@ -72,4 +72,4 @@ def _means(name: str, runs: Sequence[Outcome]) -> list[float]:
 
 def _by_query(name: str, runs: Sequence[Outcome]) -> NDArray[np.float64]:
     """Return the mean over the seeds for each query."""
-    return np.mean(np.stack([run.values[name] for run in runs]), axis=0)
+    return np.asarray(np.mean([run.values[name] for run in runs], axis=0), np.float64)
