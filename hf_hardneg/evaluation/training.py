@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,6 +207,16 @@ def load_model(training: Training) -> SentenceTransformer:
     return model
 
 
+def _loss(name: str) -> Callable[[SentenceTransformer], Any]:
+    """Return a loss of sentence-transformers, which has moved them in version 6."""
+    moved = find_spec("sentence_transformers.sentence_transformer") is not None
+    place = "sentence_transformer.losses" if moved else "losses"
+    made: Callable[[SentenceTransformer], Any] = getattr(
+        import_module(f"sentence_transformers.{place}"), name
+    )
+    return made
+
+
 def train(
     model: SentenceTransformer,
     rows: Dataset,
@@ -227,7 +239,6 @@ def train(
     Raises:
         ParameterError: there are no rows.
     """
-    import sentence_transformers.sentence_transformer.losses as losses
     from sentence_transformers import (
         SentenceTransformerTrainer,
         SentenceTransformerTrainingArguments,
@@ -238,6 +249,8 @@ def train(
         raise ParameterError(
             "there are no rows to train on: the strategy left none with enough negatives."
         )
+    # The trainer looks for examples for a model card, which nobody writes here, unless it has some.
+    model.model_card_data.widget = [{"text": ""}]
     with tempfile.TemporaryDirectory(prefix="hf-hardneg-train-") as scratch:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=scratch,
@@ -261,7 +274,7 @@ def train(
             model=model,
             args=arguments,
             train_dataset=rows,
-            loss=getattr(losses, training.loss)(model),
+            loss=_loss(training.loss)(model),
             callbacks=None if progress is None else [progress.callback()],
         )
         for printing in (PrinterCallback, ProgressCallback):  # both write to standard output
