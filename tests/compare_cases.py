@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+import small_collection
 from small_collection import Collection
+from tiny_models import WORDS
 
 from hf_hardneg.evaluation.compare import compare
 from hf_hardneg.evaluation.comparison import ComparisonTable
@@ -15,6 +18,13 @@ from hf_hardneg.evaluation.training import Training
 
 STRATEGIES = "random; bm25; bm25,dense+random"
 N = 2
+
+
+def known_words(folder: Path) -> Collection:
+    """Write the small collection in words that the tiny models know."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_collection, "WORDS", WORDS)
+        return small_collection.write_collection(folder)
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class MiningJob:
         return float(json.loads((folder / SECONDS).read_text()))
 
     def training_rows(self, strategy: str, short_rows: str) -> tuple[Dataset, int]:
-        """Return rows to train on, and in how many random documents stand for missing negatives.
+        """Return rows to train on, and how many random documents stand for missing negatives.
 
         Args:
             strategy: the strategy string.
@@ -144,8 +144,7 @@ class MiningJob:
         rows = miner.select(
             pool, "n-tuple", keep_columns=False, num_proc=self.num_proc, resume=self.resume
         )
-        short = sum(miner.report(rows).underfilled.values()) if short_rows == "fill" else 0
-        return rows, short
+        return rows, miner.report(rows).slots_filled
 
     def pairs(self) -> Dataset:
         """Return all rows with an anchor and a positive, no negatives: the same for everybody."""

@@ -137,7 +137,7 @@ class Trained:
         name: the strategy, ``untrained`` or ``in-batch``.
         measures: by name, MRR@10 and nDCG@10.
         rows: of the training set.
-        filled: rows in which random documents stand for missing negatives.
+        filled: random documents that stand for missing negatives, counted once a query.
         left_out: rows that were left out.
         steps: of each run.
         seconds: of all runs together, ``train`` and ``score``.
@@ -213,7 +213,12 @@ class ComparisonTable:
             _rich("What kind of negatives", [_only(row, ("strategy", *CHARACTER)) for row in rows]),
         ]
         if self.trained:
-            parts.append(_rich("Trained", training_columns(self)))
+            trained = training_columns(self)
+            common = [name for name in trained[0] if not name.startswith(tuple(MEASURES))]
+            for measure in MEASURES:
+                own = [name for name in trained[0] if name.startswith(measure)]
+                order = [common[0], *own, *common[1:]]
+                parts.append(_rich(f"Trained, {measure}", [_only(row, order) for row in trained]))
         for one in self.failed:
             parts.append(Text(f"{one.strategy}: {one.error or one.training_error}", style="red"))
         return Group(*parts, *(Text(f"Note: {note}") for note in self.notes))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare_cases import N, STRATEGIES, Setting, without_seconds
+from compare_cases import N, STRATEGIES, Setting, known_words, without_seconds
 from datasets import Dataset
-from small_collection import write_collection
 from tiny_models import save_bi_encoder, save_cross_encoder
 
 from hf_hardneg import OfflineMiner
@@ -25,7 +24,7 @@ from hf_hardneg.mapping import _map_part
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     folder = tmp_path_factory.mktemp("compare")
     return Setting(
-        write_collection(folder / "beir"), save_bi_encoder(folder / "model"), folder / "cache"
+        known_words(folder / "beir"), save_bi_encoder(folder / "model"), folder / "cache"
     )
 
 
