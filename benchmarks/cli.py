@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import (
     bookkeeping,
+    compare,
     dense_mining,
     estimates,
     gpu,
@@ -46,9 +47,10 @@ BENCHMARKS = {
     "growth": growth.run,
     "stage_speed": stage_speed.run,
     "presets": presets.run,
+    "compare": compare.run,
     "gpu": gpu.run,
 }
-ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets")
+ONCE = ("lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets", "compare")
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130
 RESULTS = Path(__file__).parent / "results"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare_cases import N, STRATEGIES, Setting, known_words, without_seconds
+from compare_cases import STRATEGIES, N, Setting, known_words, without_seconds
 from datasets import Dataset
 from tiny_models import save_bi_encoder, save_cross_encoder
 

@@ -90,23 +90,23 @@ def test_texts_are_shown_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_page_is_well_formed() -> None:
-    class Stack(html.parser.HTMLParser):
-        open: list[str] = []
+    left: list[str] = []
 
+    class Stack(html.parser.HTMLParser):
         def handle_starttag(self, tag: str, attrs: Any) -> None:
             if tag not in ("meta", "br"):
-                self.open.append(tag)
+                left.append(tag)
 
         def handle_startendtag(self, tag: str, attrs: Any) -> None:
             pass
 
         def handle_endtag(self, tag: str) -> None:
-            assert self.open.pop() == tag
+            assert left.pop() == tag
 
     parser = Stack()
     own = table("random", ODD)
     parser.feed(page(own, draw(own)))
-    assert parser.open == []
+    assert left == []
 
 
 def test_the_drawing_is_xml_with_the_same_bytes() -> None:
@@ -171,7 +171,7 @@ def test_a_failure_while_writing_leaves_the_old_result(
         return written(self, *rest, **options)
 
     monkeypatch.setattr(compare_outputs.Path, "write_text", cut)
-    with pytest.raises(OSError, match="disk|space"):
+    with pytest.raises(OSError, match=r"disk|space"):
         write_comparison(table("random", "dense"), out, overwrite=True)
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

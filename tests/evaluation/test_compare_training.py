@@ -177,7 +177,9 @@ def test_a_model_with_other_weights_is_another_run(
 
 def test_rows_are_known_by_their_texts_and_order() -> None:
     rows = Dataset.from_dict({"anchor": ["a", "b"], "positive": ["c", "d"]})
-    same = Dataset.from_dict({"anchor": ["x", "a", "b"], "positive": ["y", "c", "d"]}).select([1, 2])
+    same = Dataset.from_dict({"anchor": ["x", "a", "b"], "positive": ["y", "c", "d"]}).select(
+        [1, 2]
+    )
     assert rows_fingerprint(rows) == rows_fingerprint(same)
     others = [rows.select([1, 0]), rows.rename_column("positive", "other"), rows.select([0]),
               Dataset.from_dict({"anchor": ["a", "c"], "positive": ["b", "d"]})]  # fmt: skip

@@ -21,7 +21,7 @@ def test_a_semicolon_in_quotes_or_brackets_separates_nothing() -> None:
     text = "dense(query_prompt='a; b'); dense(query_prompt=\"it's; so\")+margin"
     assert strategy_list(text) == [
         "dense(query_prompt='a; b')",
-        "dense(query_prompt=\"it's; so\")+margin",
+        'dense(query_prompt="it\'s; so")+margin',
     ]
 
 
