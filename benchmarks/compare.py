@@ -17,10 +17,11 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.minilm import minilm
 from benchmarks.results import Figure
 from hf_hardneg.evaluation.compare import compare
-from hf_hardneg.evaluation.compare_outputs import write_comparison
+from hf_hardneg.evaluation.compare_outputs import files_of
 from hf_hardneg.evaluation.comparison import ComparisonTable, StrategyFigures, Trained
 from hf_hardneg.evaluation.held_out import load_held_out
 from hf_hardneg.evaluation.training import Training
+from hf_hardneg.outputs import output_folder
 from hf_hardneg.query_sources import load_queries
 
 __all__ = ["PARTS", "Part", "likely_relevant", "run"]
@@ -67,8 +68,8 @@ PARTS = (
         "all-MiniLM-L6-v2",
         f"random; bm25; dense; nv-retriever; simans; dense@{DEPTH}+denoised; "
         f"bm25@{DEPTH},dense@{DEPTH}+denoised",
-        {"dense.max_length": 128, "dense.dtype": "auto"},
-        {"steps": 40, "batch_size": 32, "learning_rate": 2e-5, "max_length": 128,
+        {"dense.max_length": 96, "dense.dtype": "auto"},
+        {"steps": 32, "batch_size": 32, "learning_rate": 5e-5, "max_length": 96,
          "precision": "float32", "score_precision": "bfloat16"},
         split="dev",
     ),
@@ -88,11 +89,14 @@ def run(context: Context) -> Figure:
     judgements = likely_relevant(collection)
     for part in PARTS:
         table = _compared(context, part, collection, judgements, cache)
-        figure.settings[part.name] = dict(table.settings)
+        named = _Names(_model(context, part), context.model)
+        figure.settings[part.name] = json.loads(named(json.dumps(table.settings)))
         for values in _rows(part.name, table):
-            figure.add(f"{part.name}: {values['strategy']}", 0, values)
-        context.out.mkdir(parents=True, exist_ok=True)
-        write_comparison(table, context.out / f"compare-{part.name}", overwrite=True)
+            own = json.loads(named(json.dumps(values)))
+            figure.add(f"{part.name}: {own['strategy']}", 0, own)
+        with output_folder(context.out / f"compare-{part.name}", overwrite=True) as staging:
+            for name, text in files_of(table).items():
+                (staging / name).write_text(named(text), encoding="utf-8")
         figure.check(f"every strategy was mined and trained, {part.name}", not table.failed)
     figure.notes = [
         "likely_false_negatives: share of the negatives that have the focus and the question type "
@@ -103,6 +107,22 @@ def run(context: Context) -> Figure:
         *table.notes,
     ]
     return figure
+
+
+class _Names:
+    """Models by their names where a text has the folders of this machine."""
+
+    def __init__(self, *folders: Path) -> None:
+        # MiniLM's folder is called model, in a package that has its name.
+        self._names = {
+            str(folder): folder.parent.name if folder.name == "model" else folder.name
+            for folder in folders
+        }
+
+    def __call__(self, text: str) -> str:
+        for folder, name in self._names.items():
+            text = text.replace(folder, name)
+        return text
 
 
 def _compared(

@@ -11,7 +11,7 @@ from hf_hardneg.evaluation.compare_plot import draw
 from hf_hardneg.evaluation.comparison import ComparisonTable, columns, training_columns
 from hf_hardneg.outputs import output_folder
 
-__all__ = ["markdown", "write_comparison"]
+__all__ = ["files_of", "markdown", "write_comparison"]
 
 MARKDOWN, JSON, PAGE, DRAWING = "table.md", "compare.json", "compare.html", "figure.svg"
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|"})
@@ -40,6 +40,20 @@ def _cell(text: str) -> str:
     return " ".join(text.translate(SPECIAL).split())
 
 
+def files_of(table: ComparisonTable) -> dict[str, str]:
+    """Return the files of a comparison, name -> text.
+
+    The drawing has the false-negative rate of each strategy against what training on it gains;
+    without training, or without a rate, there is none.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    drawing = draw(table)
+    files = {MARKDOWN: markdown(table), JSON: table.to_json() + "\n", PAGE: page(table, drawing)}
+    return {**files, DRAWING: drawing} if drawing else files
+
+
 def write_comparison(
     table: ComparisonTable,
     folder: str | os.PathLike[str],
@@ -47,9 +61,6 @@ def write_comparison(
     overwrite: bool = False,
 ) -> list[Path]:
     """Write all files of a comparison beside the place and move them into it at once.
-
-    The drawing has the false-negative rate of each strategy against what training on it gains;
-    without training, or without a rate, there is none.
 
     Args:
         table: what came out.
@@ -63,10 +74,7 @@ def write_comparison(
         OutputError: the folder is there and not empty, or the disk is full.
         MissingExtraError: matplotlib is not installed.
     """
-    drawing = draw(table)
-    files = {MARKDOWN: markdown(table), JSON: table.to_json() + "\n", PAGE: page(table, drawing)}
-    if drawing:
-        files[DRAWING] = drawing
+    files = files_of(table)
     with output_folder(folder, overwrite=overwrite) as staging:
         for name, text in files.items():
             (staging / name).write_text(text, encoding="utf-8")

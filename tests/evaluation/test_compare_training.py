@@ -90,10 +90,12 @@ def test_seeds_and_negatives_make_a_difference(setting: Setting, tmp_path: Path)
     import torch
 
     training = setting.training(steps=3)
-    pairs = {"anchor": ["apple bridge", "candle desert", "engine forest", "garden harbor"] * 2,
-             "positive": ["island jacket", "kettle ladder", "market needle", "orange pepper"] * 2}  # fmt: skip
+    pairs = {
+        "anchor": ["red car", "blue boat", "cold river", "warm road"] * 2,
+        "positive": ["north city", "south field", "east day", "west night"] * 2,
+    }
     plain = Dataset.from_dict(pairs)
-    hard = plain.add_column("negative_1", ["apple candle"] * 8)  # type: ignore[call-arg]
+    hard = plain.add_column("negative_1", ["red boat"] * 8)  # type: ignore[call-arg]
 
     def weights(rows: Dataset, seed: int) -> Any:
         model = load_model(training)
@@ -177,9 +179,8 @@ def test_a_model_with_other_weights_is_another_run(
 
 def test_rows_are_known_by_their_texts_and_order() -> None:
     rows = Dataset.from_dict({"anchor": ["a", "b"], "positive": ["c", "d"]})
-    same = Dataset.from_dict({"anchor": ["x", "a", "b"], "positive": ["y", "c", "d"]}).select(
-        [1, 2]
-    )
+    more = Dataset.from_dict({"anchor": ["x", "a", "b"], "positive": ["y", "c", "d"]})
+    same = more.select([1, 2])
     assert rows_fingerprint(rows) == rows_fingerprint(same)
     others = [rows.select([1, 0]), rows.rename_column("positive", "other"), rows.select([0]),
               Dataset.from_dict({"anchor": ["a", "c"], "positive": ["b", "d"]})]  # fmt: skip
@@ -267,8 +268,8 @@ def test_steps_of_epochs(rows: int, epochs: float, expected: int) -> None:
 
 
 def test_ties_go_to_the_document_that_stands_first(setting: Setting, tmp_path: Path) -> None:
-    corpus = Corpus({"b": "apple", "a": "apple", "c": "bridge"}, cache_dir=tmp_path)
-    held_out = HeldOut(["q"], ["apple"], {"q": {"a": 1}})
+    corpus = Corpus({"b": "red", "a": "red", "c": "north"}, cache_dir=tmp_path)
+    held_out = HeldOut(["q"], ["red"], {"q": {"a": 1}})
     ranking = rank_held_out(load_model(setting.training()), held_out, corpus)
     assert ranking["q"][:2] == ["b", "a"]
     assert ranking_values(ranking, held_out)["MRR@10"].tolist() == [0.5]
