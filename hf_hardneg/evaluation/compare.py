@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -12,30 +11,27 @@ from datasets import Dataset
 
 from hf_hardneg.cache import cache_root
 from hf_hardneg.checks import whole_number
-from hf_hardneg.columns import QueryColumns, find_columns
+from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.cost import HOUR, duration
-from hf_hardneg.errors import CostError, HardNegError, QueryError, listing
+from hf_hardneg.errors import CostError, HardNegError, ParameterError, QueryError, listing
 from hf_hardneg.evaluation.compare_figures import check_estimators
 from hf_hardneg.evaluation.compare_mining import MiningJob
+from hf_hardneg.evaluation.compare_training import BASELINES, Say, TrainingJob
 from hf_hardneg.evaluation.comparison import ComparisonTable, StrategyFigures, Trained
-from hf_hardneg.evaluation.held_out import HeldOut, seen_queries
+from hf_hardneg.evaluation.held_out import HeldOut
 from hf_hardneg.evaluation.strategy_list import strategy_list, with_settings
-from hf_hardneg.evaluation.training import Outcome, Training, steps_of
-from hf_hardneg.evaluation.training_figures import measured
-from hf_hardneg.evaluation.training_runs import KeptRuns, seconds_of_a_run
+from hf_hardneg.evaluation.training import Training
 from hf_hardneg.locations import is_location
 from hf_hardneg.models import model_fingerprint
 from hf_hardneg.run import corpus_note
 
-__all__ = ["IN_BATCH", "UNTRAINED", "compare"]
+__all__ = ["compare"]
 
-UNTRAINED, IN_BATCH = "untrained", "in-batch"
-BASELINES = (UNTRAINED, IN_BATCH)
 WORTH_SAYING = 60.0
+QUICK = 0.2
+"""Seconds for a measurement before the work."""
 PACKAGES = ("hf-hardneg", "sentence-transformers", "torch", "transformers")
-
-Say = Callable[[str], object]
 
 
 def _silent(text: str) -> None:
@@ -90,7 +86,7 @@ def compare(
         cache_dir: see :func:`hf_hardneg.cache.cache_root`.
         num_proc: worker processes of mining; no influence on the result.
         resume: use the finished parts and runs of an earlier call.
-        max_hours: refuse training that is expected to take longer on this machine.
+        max_hours: refuse work that is expected to take longer on this machine.
         say: is told what is being done, line by line.
 
     Returns:
@@ -99,7 +95,7 @@ def compare(
     Raises:
         StrategyError, ParameterError: a strategy that cannot be read; before any work.
         QueryError: held-out queries that are training queries, unless they are allowed.
-        CostError: training is expected to take longer than ``max_hours``.
+        CostError: it is expected to take longer than ``max_hours``.
     """
     names = strategy_list(strategies)
     texts = with_settings(names, settings or {})
@@ -122,8 +118,8 @@ def compare(
     )
     trial = None
     if train is not None and held_out is not None:
-        trial = _Trial.prepared(job, train, held_out, baselines, say)
-        trial.ask_first(len(texts), max_hours)
+        trial = TrainingJob.prepared(job, train, held_out, baselines, say)
+    _ask_first(job, texts, trial, max_hours, say)
     found = [
         _mined(job, name, text, f"{place + 1} of {len(texts)}", say)
         for place, (name, text) in enumerate(zip(names, texts, strict=True))
@@ -142,7 +138,49 @@ def _check(train: Training | None, held_out: HeldOut | None, baselines: Sequence
         )
     unknown = [name for name in baselines if name not in BASELINES]
     if unknown:
-        raise QueryError(f"baselines: {unknown[0]!r}; expected some of {listing(BASELINES)}.")
+        raise ParameterError(f"baselines: {unknown[0]!r}; expected some of {listing(BASELINES)}.")
+
+
+def _ask_first(
+    job: MiningJob,
+    texts: Sequence[str],
+    trial: TrainingJob | None,
+    max_hours: float | None,
+    say: Say,
+) -> None:
+    """Say what all of it is expected to take, and refuse it where that is too much.
+
+    Raises:
+        CostError: it takes too much.
+    """
+    training = 0.0 if trial is None else trial.seconds(len(texts))
+    if max_hours is None:
+        return
+    mining = _mining_seconds(job, texts)
+    if mining > WORTH_SAYING:
+        say(f"Mining: at most about {duration(mining)}; strategies share what they can.")
+    if mining + training > max_hours * HOUR:
+        raise CostError(
+            f"not begun, because it is expected to take {duration(mining + training)} on this "
+            f"machine (training {duration(training)}, mining at most {duration(mining)}). Take "
+            "fewer steps, a smaller model or fewer strategies. To do it all the same, add --yes; "
+            f"the limit is --max-hours {max_hours:g}."
+        )
+
+
+def _mining_seconds(job: MiningJob, texts: Sequence[str]) -> float:
+    """Return what mining is expected to take, each strategy as if it were alone."""
+    seconds = 0.0
+    for text in texts:
+        try:
+            miner = job.miner(text)
+            if miner.corpus is None:  # the positives become the corpus
+                miner = miner.knowing(job.dataset)
+            if miner.may_take_long(len(job.dataset)):
+                seconds += miner.estimate(job.dataset, budget=QUICK).seconds
+        except HardNegError:
+            continue  # mining it will fail alike, and that stands in the table
+    return seconds
 
 
 def _mined(job: MiningJob, name: str, text: str, place: str, say: Say) -> StrategyFigures:
@@ -155,151 +193,7 @@ def _mined(job: MiningJob, name: str, text: str, place: str, say: Say) -> Strate
         return StrategyFigures(name, error=f"{type(error).__name__}: {error}")
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """Training on what the strategies mined."""
-
-    job: MiningJob
-    training: Training
-    held_out: HeldOut
-    baselines: Sequence[str]
-    pairs: Dataset
-    corpus: Corpus
-    steps: int
-    seen: int
-    runs: KeptRuns
-    say: Say
-
-    @classmethod
-    def prepared(
-        cls,
-        job: MiningJob,
-        training: Training,
-        held_out: HeldOut,
-        baselines: Sequence[str],
-        say: Say,
-    ) -> _Trial:
-        """Check everything that can be checked before any work.
-
-        Raises:
-            QueryError: held-out queries that are training queries, or without documents.
-        """
-        found = find_columns(job.dataset.column_names, job.columns)
-        seen = seen_queries(held_out, job.dataset[found.query][:])
-        if seen and not training.allow_seen:
-            raise QueryError(
-                f"{len(seen):,} of {len(held_out.ids):,} held-out queries are training queries "
-                f"too (the same normalised text), for example {listing(map(repr, seen), 3)}: "
-                "scores on them say nothing of new queries. Give other queries, or allow it with "
-                "--allow-seen-queries (Training(allow_seen=True))."
-            )
-        corpus = job.miner("random").knowing(job.dataset).corpus
-        if corpus is None:
-            raise QueryError("there is no corpus to rank.")
-        held_out.check(corpus)
-        pairs = job.pairs()
-        home = job.home / "runs"
-        runs = KeptRuns(home, held_out, corpus, training, resume=job.resume)
-        steps = steps_of(training, len(pairs))
-        return cls(job, training, held_out, baselines, pairs, corpus, steps, len(seen), runs, say)
-
-    def ask_first(self, strategies: int, max_hours: float | None) -> None:
-        """Say what training is expected to take, and refuse it where that is too much.
-
-        Raises:
-            CostError: it takes too much.
-        """
-        seeds = len(self.training.seeds)
-        number = seeds * (strategies + (IN_BATCH in self.baselines))
-        own = [self.runs.folder(self.pairs, seed, self.steps) for seed in self.training.seeds]
-        if all(map(self.runs.kept, own)):
-            self.say(f"Going on with {number} runs of {self.steps:,} steps; some are finished.")
-            return
-        one = seconds_of_a_run(
-            self.pairs,
-            self.held_out,
-            self.corpus,
-            self.training,
-            num_negatives=self.job.num_negatives,
-            steps=self.steps,
-        )
-        self.say(
-            f"Training: {number} runs of {self.steps:,} steps, about {duration(one)} each, at "
-            f"most {duration(one * number)} in all. Mining comes before that."
-        )
-        if max_hours is not None and one * number > max_hours * HOUR:
-            raise CostError(
-                f"not begun, because training is expected to take {duration(one * number)} on "
-                f"this machine ({number} runs of {duration(one)}). Train fewer steps, a smaller "
-                "model or fewer strategies. To do it all the same, add --yes; the limit is "
-                f"--max-hours {max_hours:g}."
-            )
-
-    def all(
-        self, found: Sequence[StrategyFigures], texts: Sequence[str]
-    ) -> tuple[list[StrategyFigures], list[Trained]]:
-        """Train on everything; return the figures, with errors, and what training came to."""
-        figures, outcomes, sets = [], {}, {}
-        for one, text in zip(found, texts, strict=True):
-            if not one.error:
-                try:
-                    rows, filled = self.job.training_rows(text, self.training.short_rows)
-                    outcomes[one.strategy] = self._seeds(one.strategy, rows)
-                    sets[one.strategy] = (len(rows), filled)
-                except HardNegError as error:
-                    self.say(f"{one.strategy} was not trained: {error}")
-                    one = replace(one, training_error=f"{type(error).__name__}: {error}")
-            figures.append(one)
-        first = outcomes.get(figures[0].strategy)
-        entries = [*self._baselines(first)]
-        for name, runs in outcomes.items():
-            against = None if name == figures[0].strategy else first
-            entries.append(self._entry(name, runs, against, *sets[name]))
-        return figures, entries
-
-    def _baselines(self, first: Sequence[Outcome] | None) -> list[Trained]:
-        made = []
-        if UNTRAINED in self.baselines:
-            self.say(f"Scoring {self.training.model} untrained.")
-            made.append(self._entry(UNTRAINED, [self.runs.run(UNTRAINED, None)], first, 0, 0))
-        if IN_BATCH in self.baselines:
-            runs = self._seeds(IN_BATCH, self.pairs)
-            made.append(self._entry(IN_BATCH, runs, first, len(self.pairs), 0))
-        return made
-
-    def _seeds(self, name: str, rows: Dataset) -> list[Outcome]:
-        made = []
-        for place, seed in enumerate(self.training.seeds):
-            title = f"{name}, seed {seed} ({place + 1} of {len(self.training.seeds)})"
-            outcome = self.runs.run(title, rows, seed=seed, steps=self.steps)
-            means = ", ".join(f"{key} {own.mean():.4f}" for key, own in outcome.values.items())
-            self.say(f"{title}: {means}; {duration(sum(outcome.seconds.values()))}")
-            made.append(outcome)
-        return made
-
-    def _entry(
-        self,
-        name: str,
-        runs: Sequence[Outcome],
-        first: Sequence[Outcome] | None,
-        rows: int,
-        filled: int,
-    ) -> Trained:
-        return Trained(
-            name=name,
-            measures=measured(runs, first, seed=self.job.seed),
-            rows=rows,
-            filled=filled,
-            left_out=len(self.pairs) - rows if rows else 0,
-            steps=runs[0].steps,
-            seconds={
-                part: round(sum(run.seconds[part] for run in runs), 3)
-                for part in ("train", "score")
-            },
-        )
-
-
-def _settings(job: MiningJob, trial: _Trial | None, texts: Sequence[str]) -> dict[str, Any]:
+def _settings(job: MiningJob, trial: TrainingJob | None, texts: Sequence[str]) -> dict[str, Any]:
     """Return all that the figures depend on."""
     values: dict[str, Any] = {
         "strategies": list(texts),
@@ -329,7 +223,7 @@ def _settings(job: MiningJob, trial: _Trial | None, texts: Sequence[str]) -> dic
     return values
 
 
-def _notes(found: Sequence[StrategyFigures], trial: _Trial | None) -> list[str]:
+def _notes(found: Sequence[StrategyFigures], trial: TrainingJob | None) -> list[str]:
     """Return what a reader of the table should know."""
     notes = [
         "Seconds are those of the first time; strategies that share a pool show the time of the "

@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 
 from hf_hardneg.checks import one_of, whole_number
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.encoders import SentenceEncoder, encode_checked, unit_vectors
 from hf_hardneg.errors import ModelError, ParameterError
-from hf_hardneg.evaluation.compare_figures import DEPTH, ranking_values
 from hf_hardneg.evaluation.held_out import HeldOut
+from hf_hardneg.evaluation.training_scores import score
 from hf_hardneg.hashing import exact_keys
-from hf_hardneg.vector_search import exact_search
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -41,7 +39,6 @@ __all__ = [
     "Training",
     "load_model",
     "no_bars",
-    "rank_held_out",
     "rows_fingerprint",
     "steps_of",
     "train",
@@ -52,7 +49,6 @@ LOSSES = ("MultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss")
 """Losses of sentence-transformers that read rows of a query, a positive and n negatives."""
 PRECISIONS = ("float32", "bfloat16")
 SHORT_ROWS = ("fill", "drop")
-DOCUMENTS_AT_ONCE = 16_384
 ROWS_AT_ONCE = 10_000
 
 
@@ -282,42 +278,6 @@ def train(
         trainer.train()
 
 
-def rank_held_out(
-    model: SentenceTransformer, held_out: HeldOut, corpus: Corpus
-) -> dict[str, list[str]]:
-    """Return the ids of the nearest documents of every query, best first, by exact search."""
-    encoder = SentenceEncoder(model)
-    similarity = encoder.similarity
-    unit = similarity == "cosine"
-
-    def vectors(texts: Sequence[str], role: str) -> NDArray[np.float32]:
-        found = encode_checked(encoder, texts, role)
-        return np.ascontiguousarray(unit_vectors(found) if unit else found, dtype=np.float32)
-
-    def blocks() -> Iterator[tuple[int, NDArray[np.float32]]]:
-        for start in range(0, len(corpus), DOCUMENTS_AT_ONCE):
-            numbers = range(start, min(start + DOCUMENTS_AT_ONCE, len(corpus)))
-            yield start, vectors(corpus.texts(numbers), "document")
-
-    queries = vectors(held_out.texts, "query")
-    places, _ = exact_search(queries, blocks(), min(DEPTH, len(corpus)), similarity)
-    names = np.array(corpus.ids(np.maximum(places, 0).ravel()), dtype=object).reshape(places.shape)
-    return {
-        query: [name for name, place in zip(line, own, strict=True) if place >= 0]
-        for query, line, own in zip(held_out.ids, names.tolist(), places.tolist(), strict=True)
-    }
-
-
-def score(
-    model: SentenceTransformer, held_out: HeldOut, corpus: Corpus, training: Training
-) -> dict[str, NDArray[np.float64]]:
-    """Return the measures of a model for every held-out query."""
-    model.eval()
-    if training.score_precision == "bfloat16":
-        model.bfloat16()
-    return ranking_values(rank_held_out(model, held_out, corpus), held_out)
-
-
 def train_and_score(
     rows: Dataset | None,
     held_out: HeldOut,
@@ -355,7 +315,7 @@ def train_and_score(
         if rows is not None:
             train(model, rows, training, seed=seed, steps=steps, progress=progress)
         trained = time.perf_counter()
-        values = score(model, held_out, corpus, training)
+        values = score(model, held_out, corpus, training.score_precision)
     seconds = {
         "train": round(trained - started, 3) if rows is not None else 0.0,
         "score": round(time.perf_counter() - trained, 3),

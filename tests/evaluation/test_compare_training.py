@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare_cases import STRATEGIES, Setting, known_words, without_seconds
+from compare_cases import Setting, known_words, without_seconds
 from datasets import Dataset
 from tiny_models import save_bi_encoder
 
@@ -23,12 +23,13 @@ from hf_hardneg.evaluation.held_out import HeldOut, load_held_out
 from hf_hardneg.evaluation.training import (
     Training,
     load_model,
-    rank_held_out,
     rows_fingerprint,
     steps_of,
     train,
     train_and_score,
 )
+from hf_hardneg.evaluation.training_runs import KeptRuns
+from hf_hardneg.evaluation.training_scores import rank_held_out
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,16 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     )
 
 
+STRATEGIES = "random; bm25"
+
+
+def trained(setting: Setting, **changes: Any) -> ComparisonTable:
+    return setting.compared(STRATEGIES, train=setting.training(), **changes)
+
+
 @pytest.fixture(scope="module")
 def table(setting: Setting) -> ComparisonTable:
-    return setting.compared(train=setting.training())
+    return trained(setting)
 
 
 def count_runs(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
@@ -57,15 +65,15 @@ def count_runs(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
 
 def test_every_strategy_and_baseline_is_scored(setting: Setting, table: ComparisonTable) -> None:
-    names = ["untrained", "in-batch", "random", "bm25", "bm25,dense+random"]
+    names = ["untrained", "in-batch", "random", "bm25"]
     assert [one.name for one in table.trained] == names
-    assert [len(one.measures["MRR@10"].seeds) for one in table.trained] == [1, 2, 2, 2, 2]
-    assert [one.steps for one in table.trained] == [0, 2, 2, 2, 2]
-    assert [one.rows for one in table.trained] == [0, 10, 10, 10, 10]  # q0 has two positives
+    assert [len(one.measures["MRR@10"].seeds) for one in table.trained] == [1, 2, 2, 2]
+    assert [one.steps for one in table.trained] == [0, 2, 2, 2]
+    assert [one.rows for one in table.trained] == [0, 10, 10, 10]  # q0 has two positives
     assert [one.measures["MRR@10"].gain is None for one in table.trained] == [
-        False, False, True, False, False,
+        False, False, True, False,
     ]  # fmt: skip
-    assert len(setting.kept_runs()) == 1 + 4 * 2
+    assert len(setting.kept_runs()) == 1 + 3 * 2
 
 
 def test_the_untrained_model_is_scored_as_it_is(setting: Setting, table: ComparisonTable) -> None:
@@ -112,7 +120,7 @@ def test_a_second_call_trains_nothing(
     setting: Setting, table: ComparisonTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, before = count_runs(monkeypatch), setting.kept_runs()
-    again = setting.compared(train=setting.training())
+    again = trained(setting)
     assert made == []
     assert setting.kept_runs() == before
     assert again.to_json() == table.to_json()  # the seconds, too, are those of the first time
@@ -122,8 +130,8 @@ def test_without_resume_all_runs_are_made_anew(
     setting: Setting, table: ComparisonTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, before = count_runs(monkeypatch), setting.kept_runs()
-    again = setting.compared(train=setting.training(), resume=False)
-    assert len(made) == len(before) == 9
+    again = trained(setting, resume=False)
+    assert len(made) == len(before) == 7
     assert setting.kept_runs() == before
     assert without_seconds(again.to_dict()) == without_seconds(table.to_dict())
 
@@ -141,40 +149,57 @@ def test_an_interrupted_comparison_goes_on(
 
     monkeypatch.setattr(training_runs, "train_and_score", cut_short)
     with pytest.raises(KeyboardInterrupt):
-        setting.compared(train=setting.training(), cache_dir=tmp_path)
+        trained(setting, cache_dir=tmp_path)
     assert len(list((tmp_path / "compare" / "runs").glob("*/run.json"))) == 3
     left = count_runs(monkeypatch)
-    again = setting.compared(train=setting.training(), cache_dir=tmp_path)
-    assert len(left) == 9 - 3
+    again = trained(setting, cache_dir=tmp_path)
+    assert len(left) == 7 - 3
     assert without_seconds(again.to_dict()) == without_seconds(table.to_dict())
 
 
-@pytest.mark.parametrize(
-    "changes", [{"learning_rate": 0.01}, {"steps": 1}, {"batch_size": 5}, {"warmup": 0.5},
-                {"seeds": (2,)}, {"loss": "CachedMultipleNegativesRankingLoss"}]
-)  # fmt: skip
-def test_another_setting_is_another_run(
-    changes: dict[str, Any], setting: Setting, table: ComparisonTable,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    made = count_runs(monkeypatch)
-    setting.compared("random", train=setting.training(**changes), baselines=[])
-    assert made
-    assert table.trained
-
-
-def test_a_model_with_other_weights_is_another_run(
-    setting: Setting, table: ComparisonTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_whatever_decides_a_run_is_in_its_key(
+    setting: Setting, table: ComparisonTable, tmp_path: Path
 ) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(setting.model, model)
-    made = count_runs(monkeypatch)
-    setting.compared("random", train=setting.training(model=str(model)), baselines=[])
-    assert made == []  # known by its weights, not by its name
-    other = save_bi_encoder(tmp_path / "other", seed=1)
-    setting.compared("random", train=setting.training(model=str(other)), baselines=[])
-    assert made == [0, 1]
+    held_out = load_held_out(setting.collection.folder, split="test")
+    corpus = Corpus(setting.collection.folder, cache_dir=setting.cache)
+    rows = Dataset.from_dict({"anchor": ["a"], "positive": ["b"]})
+
+    def folder(
+        rows: Dataset | None = rows, seed: int = 0, steps: int = 2, held_out: HeldOut = held_out,
+        corpus: Corpus = corpus, **changes: Any,
+    ) -> Path:  # fmt: skip
+        training = setting.training(**changes)
+        return KeptRuns(tmp_path, held_out, corpus, training, resume=True).folder(rows, seed, steps)
+
+    copied, other = tmp_path / "copied", save_bi_encoder(tmp_path / "other", seed=1)
+    shutil.copytree(setting.model, copied)
+    # A model is known by its weights, not by its name; the other seeds are other runs.
+    assert folder() == folder(model=str(copied)) == folder(seeds=(5,)) == folder(epochs=9)
+    fewer = HeldOut(held_out.ids[:2], held_out.texts[:2], held_out.judgements)
+    regraded = HeldOut(
+        held_out.ids, held_out.texts,
+        {name: dict.fromkeys(own, 2) for name, own in held_out.judgements.items()},
+    )  # fmt: skip
+    different = [
+        folder(), folder(None), folder(seed=1), folder(steps=3), folder(held_out=fewer),
+        folder(held_out=regraded), folder(corpus=Corpus({"d9": "x"}, cache_dir=tmp_path)),
+        folder(model=str(other)), folder(learning_rate=0.01), folder(batch_size=5),
+        folder(warmup=0.5), folder(max_length=7), folder(precision="bfloat16"),
+        folder(score_precision="bfloat16"), folder(loss="CachedMultipleNegativesRankingLoss"),
+        folder(rows.add_column("negative_1", ["c"])),
+    ]  # fmt: skip
+    assert len(set(different)) == len(different)
     assert table.trained
+
+
+@pytest.mark.parametrize(
+    "changes", [{"loss": "CachedMultipleNegativesRankingLoss"}, {"precision": "bfloat16",
+                "score_precision": "bfloat16"}, {"max_length": 4}]
+)  # fmt: skip
+def test_every_way_of_training_runs(changes: dict[str, Any], setting: Setting) -> None:
+    found = setting.compared("random", train=setting.training(seeds=(0,), **changes), baselines=[])
+    assert not found.failed
+    assert found.settings["training"].items() >= changes.items()
 
 
 def test_rows_are_known_by_their_texts_and_order() -> None:
@@ -241,10 +266,8 @@ def test_without_the_first_there_are_no_gains(setting: Setting) -> None:
 def test_it_says_before_it_starts_what_it_takes(setting: Setting, tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(CostError, match=r"not begun.*--max-hours 1e-09"):
-        setting.compared(
-            train=setting.training(), cache_dir=tmp_path, max_hours=1e-9, say=said.append
-        )
-    assert said[0].startswith("Training: 8 runs of 2 steps, about ")
+        trained(setting, cache_dir=tmp_path, max_hours=1e-9, say=said.append)
+    assert said[0].startswith("Training: 6 runs of 2 steps, about ")
     assert not (tmp_path / "compare" / "runs").exists()
 
 
