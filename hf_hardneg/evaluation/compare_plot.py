@@ -14,7 +14,9 @@ __all__ = ["Point", "draw", "points_of", "require_matplotlib"]
 
 MEASURE = "MRR@10"
 INCHES = (7.2, 4.8)
-COLOUR, FAINT = "#1e5f9e", "#666666"
+FAINT = "#666666"
+COLOURS = ("#0072b2", "#d55e00", "#00805b", "#a3447f", "#000000", "#8c510a", "#5e3c99", "#51707f")
+"""Told apart on white by colour-blind eyes; a point, its bars and its name have one of them."""
 LABEL_HEIGHT, LABEL_WIDTH = 0.045, 0.011
 """Of a line of text, and of a letter of it, as shares of the panel."""
 TRIES = 24
@@ -103,8 +105,8 @@ def draw(table: ComparisonTable) -> str | None:
         FigureCanvasSVG(figure)
         panel = figure.add_subplot()
         panel.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
-        for point in points:
-            _bars(panel, point)
+        for place, point in enumerate(points):
+            _bars(panel, point, _colour(place))
         panel.margins(0.08, 0.12)
         panel.set_xlim(left=max(panel.get_xlim()[0], -0.002))
         _label(panel, points)
@@ -121,7 +123,11 @@ def draw(table: ComparisonTable) -> str | None:
     return text.getvalue()
 
 
-def _bars(panel: Any, point: Point) -> None:  # noqa: ANN401
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _bars(panel: Any, point: Point, colour: str) -> None:  # noqa: ANN401
     panel.errorbar(
         [point.rate],
         [point.gain],
@@ -129,9 +135,9 @@ def _bars(panel: Any, point: Point) -> None:  # noqa: ANN401
         yerr=[[max(point.gain - point.gain_low, 0)], [max(point.gain_high - point.gain, 0)]],
         fmt="o",
         markersize=6,
-        color=COLOUR,
-        ecolor=COLOUR,
-        elinewidth=1,
+        color=colour,
+        ecolor=colour,
+        elinewidth=0.8,
         capsize=3,
         alpha=0.9,
     )
@@ -142,7 +148,9 @@ def _label(panel: Any, points: Sequence[Point]) -> None:  # noqa: ANN401
     places = [panel.transAxes.inverted().transform(panel.transData.transform((p.rate, p.gain)))
               for p in points]  # fmt: skip
     taken = [(x - 0.012, y - 0.02, x + 0.012, y + 0.02) for x, y in places]
-    for point, (x, y) in sorted(zip(points, places, strict=True), key=lambda pair: -pair[1][1]):
+    order = sorted(range(len(points)), key=lambda place: -places[place][1])
+    for number in order:
+        point, (x, y), colour = points[number], places[number], _colour(number)
         box = _free_box(x, y, LABEL_WIDTH * len(point.label), taken)
         taken.append(box)
         panel.annotate(
@@ -152,7 +160,14 @@ def _label(panel: Any, points: Sequence[Point]) -> None:  # noqa: ANN401
             textcoords="axes fraction",
             fontsize=9,
             va="bottom",
-            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.5},
+            color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "relpos": (0.0 if box[0] > x else 1.0, 0.5),
+            },
         )
 
 

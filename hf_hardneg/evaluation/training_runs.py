@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -92,7 +93,6 @@ class KeptRuns:
         """
         folder = self.folder(rows, seed, steps)
         if not self.kept(folder):
-            _remove(folder)
             with Steps(title, steps) as progress:
                 made = train_and_score(
                     rows,
@@ -103,16 +103,10 @@ class KeptRuns:
                     steps=steps,
                     progress=progress,
                 )
+            shutil.rmtree(folder, ignore_errors=True)  # that of an earlier call, made anew
             published_folder(folder, lambda staging: _write(staging / FILE, made))
             self._made.add(folder)
         return _read(folder / FILE)
-
-
-def _remove(folder: Path) -> None:
-    """Make room for a run that is to be made anew."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(path: Path, outcome: Outcome) -> None:
