@@ -69,7 +69,7 @@ class TrainingJob:
             QueryError: held-out queries that are training queries, or without documents.
         """
         found = find_columns(job.dataset.column_names, job.columns)
-        seen = seen_queries(held_out, job.dataset[found.query][:])
+        seen = seen_queries(held_out, job.dataset, str(found.query))
         if seen and not training.allow_seen:
             raise QueryError(
                 f"{len(seen):,} of {len(held_out.ids):,} held-out queries are training queries "

@@ -26,6 +26,7 @@ from hf_hardneg.hashing import text_keys
 __all__ = ["HeldOut", "held_out_split", "load_held_out", "seen_queries"]
 
 SPLITS = ("dev", "test")
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,16 @@ def _ids_of(texts: list[str], corpus: Corpus) -> list[str]:
     return corpus.ids(rows[rows >= 0])
 
 
-def seen_queries(held_out: HeldOut, training: Sequence[str]) -> list[str]:
-    """Return the ids of held-out queries that are training queries, texts normalised."""
-    known = np.unique(text_keys(training))
-    seen = np.isin(text_keys(held_out.texts), known)
+def seen_queries(held_out: HeldOut, training: Dataset, column: str) -> list[str]:
+    """Return the ids of held-out queries that are training queries, texts normalised.
+
+    Args:
+        held_out: the queries.
+        training: the rows that are trained on, read in batches.
+        column: of its queries.
+    """
+    own = text_keys(held_out.texts)
+    seen = np.zeros(len(own), dtype=bool)
+    for batch in training.select_columns([column]).with_format(None).iter(ROWS_AT_ONCE):
+        seen |= np.isin(own, text_keys(batch[column]))
     return [held_out.ids[place] for place in np.flatnonzero(seen).tolist()]

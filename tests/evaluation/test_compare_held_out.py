@@ -55,9 +55,10 @@ def test_dev_comes_before_test_and_never_the_split_that_is_trained_on(
 def test_seen_queries_are_found_by_normalised_text(collection: Collection) -> None:
     found = load_held_out(collection.folder, split="test")
     other = collection.queries["q0"]
-    assert seen_queries(found, [other]) == []
+    assert seen_queries(found, Dataset.from_dict({"q": [other]}), "q") == []
     shouted = "  " + collection.queries["q10"].replace(" ", "   ") + "\n"
-    assert seen_queries(found, [other, shouted]) == ["q10"]
+    rows = Dataset.from_dict({"q": [other, shouted]})
+    assert seen_queries(found, rows, "q") == ["q10"]
 
 
 def test_a_broken_grade_and_lost_documents_are_refused(
