@@ -83,6 +83,14 @@ JudgementsOption = Annotated[
         "negatives.",
     ),
 ]
+EstimatorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="How the rate of false negatives is found; may be repeated, the first is shown in "
+        "the table.  [default: judged]",
+    ),
+]
 TrainOption = Annotated[
     str | None,
     typer.Option(
@@ -163,6 +171,7 @@ def compare(
     settings: StageSettingsOption = None,
     num_negatives: FewNegativesOption = 1,
     judgements: JudgementsOption = None,
+    estimator: EstimatorOption = None,
     train: TrainOption = None,
     epochs: EpochsOption = 1.0,
     steps: StepsOption = None,
@@ -225,6 +234,7 @@ def compare(
             settings=_stage_settings(settings or []),
             num_negatives=num_negatives,
             judgements=judgements,
+            estimators=tuple(estimator or ("judged",)),
             training=training,
             eval_queries=eval_queries,
             eval_qrels=eval_qrels,

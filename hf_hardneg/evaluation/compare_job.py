@@ -12,6 +12,7 @@ from hf_hardneg.beir import queries_file, read_qrels
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.errors import FormatError, OutputError, QueryError
 from hf_hardneg.evaluation.compare import compare
+from hf_hardneg.evaluation.compare_figures import check_estimators
 from hf_hardneg.evaluation.compare_outputs import write_comparison
 from hf_hardneg.evaluation.compare_plot import require_matplotlib
 from hf_hardneg.evaluation.comparison import ComparisonTable
@@ -37,6 +38,7 @@ class CompareJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     num_negatives: int = 1
     judgements: Path | None = None
+    estimators: tuple[str, ...] = ("judged",)
     training: Training | None = None
     eval_queries: str | None = None
     eval_qrels: Path | None = None
@@ -62,6 +64,7 @@ def run_compare(job: CompareJob, say: Callable[[str], object]) -> ComparisonTabl
         HardNegError: anything that is wrong with the input or the output, one clear message.
     """
     strategy_list(job.strategies)
+    check_estimators(job.estimators)
     if job.output is not None:
         _check_output(job)
     loaded = load_queries(job.queries, job.qrels, job.split)
@@ -77,6 +80,7 @@ def run_compare(job: CompareJob, say: Callable[[str], object]) -> ComparisonTabl
         settings=job.settings,
         judgements=None if job.judgements is None else _judgements(job.judgements),
         train=job.training,
+        estimators=job.estimators,
         held_out=None if job.training is None else _held_out(job),
         columns=job.columns,
         cache_dir=job.cache_dir,

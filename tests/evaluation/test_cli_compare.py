@@ -96,6 +96,7 @@ def test_training_queries_are_refused(collection: Collection, model: Path) -> No
         (["--strategies", "bm25", "--set", "dense.model=x"], "no strategy has a stage"),
         (["--strategies", "bm25", "--judgements", "nowhere.tsv"], "does not exist"),
         (["--strategies", "bm25", "--train", "nowhere"], "nowhere"),
+        (["--strategies", "bm25", "--estimator", "luck"], "'luck' is not known"),
     ],
 )
 def test_bad_input(options: list[str], message: str, collection: Collection) -> None:
