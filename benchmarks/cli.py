@@ -12,6 +12,7 @@ from benchmarks import (
     audit,
     bookkeeping,
     calibrate,
+    compare,
     dense_mining,
     estimates,
     false_negative_coverage,
@@ -54,11 +55,12 @@ BENCHMARKS = {
     "risk_curves": risk_curves.run,
     "calibrate": calibrate.run,
     "false_negative_coverage": false_negative_coverage.run,
+    "compare": compare.run,
     "gpu": gpu.run,
 }
 ONCE = (
     "lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets", "risk_curves",
-    "calibrate", "false_negative_coverage",
+    "calibrate", "false_negative_coverage", "compare",
 )  # fmt: skip
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130

@@ -15,6 +15,8 @@ from rich.table import Table
 
 from hf_hardneg.cli_audit import audit
 from hf_hardneg.cli_calibrate import calibrate
+from hf_hardneg.cli_compare import EXAMPLES as COMPARE_EXAMPLES
+from hf_hardneg.cli_compare import compare
 from hf_hardneg.cli_options import (
     CacheDirOption,
     CorpusOption,
@@ -279,6 +281,7 @@ def demo(
 app.command()(sample)
 app.command()(audit)
 app.command("calibrate")(calibrate)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
 
 
 def _ignore_interruptions() -> None:

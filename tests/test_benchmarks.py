@@ -22,6 +22,7 @@ sys.path.append(str(ROOT))
 
 from benchmarks import (  # noqa: E402
     cli,
+    compare,
     estimates,
     false_negative_coverage,
     gpu,
@@ -451,3 +452,25 @@ def test_risk_curves_add_up_seeds_and_take_the_hardest(tmp_path: Path) -> None:
     draw_risk(figure, tmp_path / "one.svg")
     draw_risk(figure, tmp_path / "two.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+@pytest.mark.usefixtures("static")
+def test_compare(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    strategies = "random; bm25; bm25@9,dense@9+denoised"
+    part = compare.Part(
+        compare.STATIC, strategies, {}, {"steps": 1, "batch_size": 4, "seeds": (0, 1)}
+    )
+    monkeypatch.setattr(compare, "PARTS", (part,))
+    context = replace(context, out=tmp_path)
+    result = taken(compare.run(context), tmp_path)
+    by_side = {run["strategy"]: run for run in result["runs"]}
+    assert list(by_side) == ["untrained", "in-batch", *strategies.split("; ")]
+    assert by_side["bm25@9,dense@9+denoised"]["cross_encoder_calls"] > 0
+    assert by_side["bm25"]["mrr_p"] <= 1
+    written = sorted((tmp_path / f"compare-{compare.STATIC}").iterdir())
+    assert [path.name for path in written] == [
+        "compare.html", "compare.json", "figure.svg", "table.md",
+    ]  # fmt: skip
+    # Nothing says in which folders of this machine the models lie.
+    for path in [tmp_path / "compare.json", *written]:
+        assert str(context.model.parent) not in path.read_text(encoding="utf-8")

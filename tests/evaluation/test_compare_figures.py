@@ -1,0 +1,119 @@
+"""The figures of a comparison against closed forms and brute force."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_hardneg.errors import ParameterError
+from hf_hardneg.evaluation.compare_figures import (
+    check_estimators,
+    diversity,
+    hardness,
+    paired_test,
+    ranking_values,
+)
+from hf_hardneg.evaluation.held_out import HeldOut
+from hf_hardneg.evaluation.training import Outcome
+from hf_hardneg.evaluation.training_figures import measured, t_interval
+from hf_hardneg.mined_set import MinedSet
+
+
+def mined() -> MinedSet:
+    return MinedSet.of(
+        Dataset.from_dict(
+            {
+                "query": ["a", "b", "c", "d"],
+                "hard_negative_ids": [["x", "y"], ["x"], [], ["x", "z"]],
+                "hard_negatives": [["X", "Y"], ["X"], [], ["X", "Z"]],
+                "hard_negative_scores": [[3.0, 1.0], [None], [], [5.0, 2.0]],
+                "hard_negative_positive_scores": [[4.0, 2.0], [1.0], [1.0], [-1.0]],
+                "hard_negative_ranks": [[1, 4], [2], [], [1, 7]],
+            }
+        )
+    )
+
+
+def test_hardness_is_relative_to_the_lowest_positive() -> None:
+    found = hardness(mined())
+    # Only the first row has a score and a positive above 0.
+    assert found.relative == pytest.approx((3 / 2 + 1 / 2) / 2)
+    assert found.harder == 0.5
+    assert found.n == 2
+    assert found.mean_rank == 3.0
+
+
+def test_diversity_counts_documents() -> None:
+    found = diversity(mined())
+    assert (found.negatives, found.documents, found.most_reused) == (5, 3, 3)
+
+
+def test_ranking_values_are_those_of_the_formulas() -> None:
+    held_out = HeldOut(
+        ["q1", "q2", "q3"], ["a", "b", "c"],
+        {"q1": {"d1": 1, "d2": 2}, "q2": {"d3": 1}, "q3": {"d1": 1, "d4": 0}},
+    )  # fmt: skip
+    twelve = [f"e{number}" for number in range(12)]
+    ranking = {"q1": ["d9", "d2", "d1"], "q2": [*twelve[:9], "d3"], "q3": [*twelve[:10], "d1"]}
+    found = ranking_values(ranking, held_out)
+    assert found["MRR@10"] == pytest.approx([0.5, 0.1, 0.0])
+    ideal = 2 / math.log2(2) + 1 / math.log2(3)
+    first = (2 / math.log2(3) + 1 / math.log2(4)) / ideal
+    assert found["nDCG@10"] == pytest.approx([first, 1 / math.log2(11), 0.0])
+
+
+def exact_p(differences: list[float]) -> float:
+    """The share of all sign patterns with a mean difference at least as large."""
+    observed = abs(sum(differences)) - 1e-9
+    patterns = list(itertools.product((-1, 1), repeat=len(differences)))
+    sums = [abs(sum(s * d for s, d in zip(p, differences, strict=True))) for p in patterns]
+    return sum(value >= observed for value in sums) / len(patterns)
+
+
+@given(st.lists(st.sampled_from([-0.5, -0.1, 0.0, 0.2, 0.7]), min_size=1, max_size=8))
+def test_the_paired_test_is_near_the_exact_one(differences: list[float]) -> None:
+    zeros = np.zeros(len(differences))
+    found = paired_test(zeros, np.array(differences))
+    assert found == pytest.approx(exact_p(differences), abs=0.025)
+    assert found == paired_test(np.array(differences), zeros)
+
+
+def test_t_interval_of_three_seeds() -> None:
+    low, high = t_interval([0.70, 0.72, 0.77]) or (0.0, 0.0)
+    mean, spread = 0.73, math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2)
+    half = 4.302652729911275 * spread / math.sqrt(3)  # Student's t with two degrees of freedom
+    assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))
+    assert t_interval([0.7]) is None
+
+
+def test_gains_are_taken_seed_by_seed() -> None:
+    def outcome(*values: float) -> Outcome:
+        return Outcome({name: np.array(values) for name in ("MRR@10", "nDCG@10")}, 1, 1)
+
+    first = [outcome(0.1, 0.3), outcome(0.5, 0.7)]
+    other = [outcome(0.2, 0.4), outcome(0.6, 0.8)]
+    found = measured(other, first)["MRR@10"]
+    assert found.seeds == pytest.approx([0.3, 0.7])
+    assert found.gain is not None
+    # The seeds are far apart, the differences are equal: no width beyond rounding.
+    assert found.gain.mean == pytest.approx(0.1)
+    assert found.gain.low == pytest.approx(0.1)
+    assert found.high is not None
+    assert found.high - found.mean > 1
+    assert found.gain.p == pytest.approx(0.5, abs=0.03)  # two queries, four patterns of signs
+    assert measured(first, None)["MRR@10"].gain is None
+    alone = measured([outcome(0.0, 0.0)], first)["MRR@10"]
+    assert (alone.low, alone.high) == (None, None)
+    assert alone.gain is not None
+    assert alone.gain.mean == pytest.approx(-0.4)
+
+
+def test_an_unknown_estimator_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"'juged' is not known. Did you mean 'judged'"):
+        check_estimators(["juged"])
