@@ -56,11 +56,12 @@ BENCHMARKS = {
     "calibrate": calibrate.run,
     "false_negative_coverage": false_negative_coverage.run,
     "compare": compare.run,
+    "compare_minilm": compare.run_minilm,
     "gpu": gpu.run,
 }
 ONCE = (
     "lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets", "risk_curves",
-    "calibrate", "false_negative_coverage", "compare",
+    "calibrate", "false_negative_coverage", "compare", "compare_minilm",
 )  # fmt: skip
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130

@@ -234,7 +234,7 @@ def compare(
             settings=_stage_settings(settings or []),
             num_negatives=num_negatives,
             judgements=judgements,
-            estimators=tuple(estimator or ("judged",)),
+            estimators=tuple(estimator or ()),
             training=training,
             eval_queries=eval_queries,
             eval_qrels=eval_qrels,

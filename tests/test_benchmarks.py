@@ -455,14 +455,13 @@ def test_risk_curves_add_up_seeds_and_take_the_hardest(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("static")
-def test_compare(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare(context: Context, tmp_path: Path) -> None:
     strategies = "random; bm25; bm25@9,dense@9+denoised"
     part = compare.Part(
         compare.STATIC, strategies, {}, {"steps": 1, "batch_size": 4, "seeds": (0, 1)}
     )
-    monkeypatch.setattr(compare, "PARTS", (part,))
     context = replace(context, out=tmp_path)
-    result = taken(compare.run(context), tmp_path)
+    result = taken(compare.take(context, "compare", part), tmp_path)
     by_side = {run["strategy"]: run for run in result["runs"]}
     assert list(by_side) == ["untrained", "in-batch", *strategies.split("; ")]
     assert by_side["bm25@9,dense@9+denoised"]["cross_encoder_calls"] > 0

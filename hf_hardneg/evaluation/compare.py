@@ -15,7 +15,7 @@ from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.cost import HOUR, duration
 from hf_hardneg.errors import CostError, HardNegError, ParameterError, QueryError, listing
-from hf_hardneg.evaluation.compare_figures import check_estimators
+from hf_hardneg.evaluation.compare_figures import check_estimators, usual_estimators
 from hf_hardneg.evaluation.compare_mining import MiningJob
 from hf_hardneg.evaluation.compare_training import BASELINES, Say, TrainingJob
 from hf_hardneg.evaluation.comparison import ComparisonTable, StrategyFigures, Trained
@@ -47,7 +47,7 @@ def compare(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     judgements: Mapping[str, Mapping[str, int]] | None = None,
-    estimators: Sequence[str] = ("judged",),
+    estimators: Sequence[str] | None = None,
     train: Training | None = None,
     held_out: HeldOut | None = None,
     baselines: Sequence[str] = BASELINES,
@@ -77,7 +77,8 @@ def compare(
             :func:`~hf_hardneg.evaluation.strategy_list.with_settings`.
         judgements: deeper ones than the positives: grades by document id, by query id.
         estimators: of the false-negative rate, names of
-            :data:`~hf_hardneg.evaluation.compare_figures.ESTIMATORS`; the first is shown.
+            :data:`~hf_hardneg.evaluation.compare_figures.ESTIMATORS`; the first is shown. Default:
+            ``judged`` where there are judgements, else ``hidden``.
         train: how models are trained; default: none is.
         held_out: what they are scored on; needed with ``train``.
         baselines: of ``untrained``, the start model, and ``in-batch``, trained without hard
@@ -99,6 +100,7 @@ def compare(
     """
     names = strategy_list(strategies)
     texts = with_settings(names, settings or {})
+    estimators = estimators or usual_estimators(judgements)
     check_estimators(estimators)
     _check(train, held_out, baselines)
     if corpus is not None and not is_location(corpus):
@@ -229,7 +231,7 @@ def _notes(found: Sequence[StrategyFigures], trial: TrainingJob | None) -> list[
         "Seconds are those of the first time; strategies that share a pool show the time of the "
         "pool that the first of them made, and a pair that a cross-encoder has scored before "
         "costs no time again. Cross-encoder calls count it all the same.",
-        "Hardness is the mean of a negative's score over the lowest score of its row's positives, "
+        "Hardness is the mean of a negative's score relative to the lowest of its row's positives, "
         "by the strategy's own retriever: compare it between strategies with the same pool.",
     ]
     if trial is None:

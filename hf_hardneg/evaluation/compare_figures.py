@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ParameterError, did_you_mean, listing
-from hf_hardneg.evaluation.rates import Rate, wilson
+from hf_hardneg.evaluation.false_negatives import hidden_positive_rate, judged_rate
+from hf_hardneg.evaluation.hardness import hardness_of
+from hf_hardneg.evaluation.judgements import Judgements
+from hf_hardneg.evaluation.rates import Rate
+from hf_hardneg.evaluation.significance import randomisation_test
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
@@ -36,13 +40,12 @@ __all__ = [
     "hardness",
     "paired_test",
     "ranking_values",
+    "usual_estimators",
 ]
 
 MEASURES = {"MRR@10": "RR@10", "nDCG@10": "nDCG@10"}
 """What is reported, and what ir-measures calls it."""
 DEPTH = 10
-REPEATS = 10_000
-FLIPS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -67,25 +70,26 @@ class Case:
 
 
 def _judged(case: Case) -> Rate:
-    """Return the share of the negatives that judgements call relevant."""
-    assumed = ("A document without a judgement is not relevant.",)
+    """Return the rate by judgements; a file that names relevant documents alone is complete."""
     if case.judgements is None or not case.mined.has("query_id"):
         why = "there are no judgements" if case.judgements is None else "the queries have no ids"
-        return Rate("judged", None, None, None, 0, assumed=assumed, why=why)
-    hits = cases = 0
-    for batch in case.mined.batches():
-        for query, names in zip(batch.query_ids(), batch.texts("negative_ids"), strict=True):
-            judged = case.judgements.get(query, {})
-            hits += sum(judged.get(name, 0) > 0 for name in names)
-            cases += len(names)
-    if not cases:
-        return Rate("judged", None, None, None, 0, assumed=assumed, why="there are no negatives")
-    low, high = wilson(hits, cases)
-    return Rate("judged", hits / cases, low, high, cases, assumed=assumed)
+        return Rate("judged", None, None, None, 0, why=why)
+    shallow = Judgements(case.judgements).relevant_only
+    return judged_rate(case.mined, Judgements(case.judgements, complete=shallow), case.corpus)
 
 
-ESTIMATORS: dict[str, Callable[[Case], Rate]] = {"judged": _judged}
+def _hidden(case: Case) -> Rate:
+    """Return the rate by hidden positives."""
+    return hidden_positive_rate(case.miner, case.dataset, seed=case.seed)
+
+
+ESTIMATORS: dict[str, Callable[[Case], Rate]] = {"judged": _judged, "hidden": _hidden}
 """By name. The first that was asked for stands in the table and in the drawing."""
+
+
+def usual_estimators(judgements: object) -> tuple[str, ...]:
+    """Return the estimators that are taken when none is named."""
+    return ("hidden",) if judgements is None else ("judged",)
 
 
 def check_estimators(names: Sequence[str]) -> None:
@@ -107,9 +111,9 @@ class HardnessFigures:
     """How near the negatives come to the positives of their row, by the retriever's own score.
 
     Attributes:
-        relative: mean of a negative's score over the lowest score of its row's positives, where
-            that is above 0; ``None`` where nothing was scored.
-        harder: share of these that score at least as much as that positive.
+        relative: mean of ``1 - (s+ - s) / |s+|``, with ``s+`` the lowest score of its row's
+            positives: ``s / s+`` where that is above 0; ``None`` where nothing was scored.
+        harder: share of these that score more than that positive.
         mean_rank: mean rank among the candidates, from 1; ``None`` where it is not known.
         n: negatives that ``relative`` and ``harder`` are taken from.
     """
@@ -122,41 +126,21 @@ class HardnessFigures:
 
 def hardness(mined: MinedSet) -> HardnessFigures:
     """Return the hardness of a mined set; negatives and positives without a score do not count."""
-    ratios: list[NDArray[np.float64]] = []
-    ranks, ranked = 0, 0
+    scores = hardness_of(mined).scores
+    relative = None if scores is None else scores.relative.mean
+    ranks = ranked = 0
     for batch in mined.batches():
         if batch.has("negative_ranks"):
             _, values = batch.numbers("negative_ranks")
             ranks += int(values[values > 0].sum(dtype=np.int64))
             ranked += int(np.count_nonzero(values > 0))
-        if batch.has("negative_scores") and batch.has("positive_scores"):
-            ratios.append(_ratios(batch.numbers("negative_scores"), batch.numbers(
-                "positive_scores")))  # fmt: skip
-    every = np.concatenate(ratios) if ratios else np.empty(0)
     return HardnessFigures(
-        relative=float(every.mean()) if len(every) else None,
-        harder=float((every >= 1).mean()) if len(every) else None,
+        relative=relative,
+        harder=None if scores is None else scores.harder,
         # Documents drawn at random have ranks too, which say nothing.
-        mean_rank=ranks / ranked if ranked and len(every) else None,
-        n=len(every),
+        mean_rank=ranks / ranked if ranked and relative is not None else None,
+        n=0 if scores is None else scores.compared,
     )
-
-
-def _ratios(
-    negatives: tuple[NDArray[np.int64], NDArray[np.float32]],
-    positives: tuple[NDArray[np.int64], NDArray[np.float32]],
-) -> NDArray[np.float64]:
-    """Return each negative's score over the lowest score of its row's positives."""
-    offsets, scores = negatives
-    own_offsets, own = positives
-    lowest = np.full(len(offsets) - 1, np.nan)
-    filled = np.flatnonzero(np.diff(own_offsets) > 0)
-    if len(filled):
-        known = np.where(np.isnan(own), np.inf, own.astype(np.float64))
-        lowest[filled] = np.minimum.reduceat(known, own_offsets[:-1][filled])
-    beside = np.repeat(lowest, np.diff(offsets))
-    usable = np.isfinite(beside) & (beside > 0) & np.isfinite(scores)
-    return np.asarray(scores[usable].astype(np.float64) / beside[usable])
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,28 +197,9 @@ def ranking_values(
 def paired_test(first: NDArray[np.float64], other: NDArray[np.float64], *, seed: int = 0) -> float:
     """Return the two-sided p of a paired randomisation test of the mean difference.
 
-    Under the null hypothesis the two values of a query could as well be swapped, so the signs of
-    the differences are drawn anew: p is the share of draws, the observed one among them, whose
-    mean difference is at least as large. Fisher's randomisation test as M. Smucker, J. Allan and
-    B. Carterette compare it for rankings, CIKM 2007.
-
     Args:
         first: one value a query.
         other: one value a query, in the same order.
         seed: of the draws.
     """
-    differences = np.asarray(other, np.float64) - np.asarray(first, np.float64)
-    differences = differences[differences != 0]
-    if not len(differences):
-        return 1.0
-    observed = abs(differences.sum())
-    slack = 1e-12 * np.abs(differences).sum()
-    rng, extreme, left = np.random.default_rng(seed), 0, REPEATS
-    portion = max(FLIPS_AT_ONCE // len(differences), 1)
-    while left:
-        size = min(portion, left)
-        signs = rng.integers(0, 2, size=(size, len(differences)), dtype=np.int8)
-        sums = np.abs((2 * signs - 1) @ differences)
-        extreme += int(np.count_nonzero(sums >= observed - slack))
-        left -= size
-    return (extreme + 1) / (REPEATS + 1)
+    return randomisation_test(first, other, seed=seed).p

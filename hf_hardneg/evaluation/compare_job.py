@@ -38,7 +38,7 @@ class CompareJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     num_negatives: int = 1
     judgements: Path | None = None
-    estimators: tuple[str, ...] = ("judged",)
+    estimators: tuple[str, ...] = ()
     training: Training | None = None
     eval_queries: str | None = None
     eval_qrels: Path | None = None
