@@ -33,7 +33,7 @@ def test_one_table_as_json(collection: Collection, tmp_path: Path) -> None:
     )  # fmt: skip
     values = json.loads(result.stdout)
     assert [one["strategy"] for one in values["strategies"]] == ["random", "bm25", "bm25+random"]
-    assert values["strategies"][1]["false_negatives"]["judged"]["n"] == 18
+    assert values["strategies"][1]["false_negatives"]["judged"]["n"] == 2
     assert values["trained"] == []
     assert "Mining bm25 (2 of 3)." in result.stderr
 

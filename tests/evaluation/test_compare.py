@@ -77,12 +77,26 @@ def test_the_judged_rate_counts_negatives_that_judgements_call_relevant(setting:
     judgements = {"q0": {first[0]: 2, first[1]: 0}, "q1": {"d39": 0}}
     rate = setting.compared("bm25", judgements=judgements).strategies[0].rate
     assert rate is not None
-    assert (rate.rate, rate.n) == (1 / (9 * N), 9 * N)
-    assert (rate.low, rate.high) == wilson(1, 9 * N)
-    unknown = setting.compared("bm25", judgements=None).strategies[0].rate
-    assert unknown is not None
-    assert unknown.rate is None
-    assert "no judgements" in unknown.why
+    assert (rate.rate, rate.n) == (1 / 2, 2)  # the two that were judged
+    assert (rate.low, rate.high) == wilson(1, 2)
+
+
+def test_a_file_of_relevant_documents_alone_is_complete_for_its_queries(setting: Setting) -> None:
+    mined = OfflineMiner(
+        "bm25", corpus=setting.collection.folder, num_negatives=N, cache_dir=setting.cache
+    ).mine(setting.collection.rows())
+    judgements = {"q0": {mined[0]["hard_negative_ids"][0]: 2}, "q1": {"d39": 1}}
+    rate = setting.compared("bm25", judgements=judgements).strategies[0].rate
+    assert rate is not None
+    assert (rate.rate, rate.n) == (1 / (2 * N), 2 * N)
+
+
+def test_without_judgements_positives_are_hidden(setting: Setting) -> None:
+    [found] = setting.compared("bm25", judgements=None).strategies
+    assert list(found.false_negatives) == ["hidden"]
+    assert found.rate is not None
+    assert found.rate.method == "hidden positives"
+    assert "more than 1 known positive" in found.rate.why
 
 
 def test_a_random_retriever_has_no_hardness(table: ComparisonTable) -> None:

@@ -42,10 +42,10 @@ def mined() -> MinedSet:
 
 def test_hardness_is_relative_to_the_lowest_positive() -> None:
     found = hardness(mined())
-    # Only the first row has a score and a positive above 0.
-    assert found.relative == pytest.approx((3 / 2 + 1 / 2) / 2)
-    assert found.harder == 0.5
-    assert found.n == 2
+    # 1 - (s+ - s) / |s+|: over 2 in the first row, over -1 in the last.
+    assert found.relative == pytest.approx((1.5 + 0.5 + 7 + 4) / 4)
+    assert found.harder == 0.75
+    assert found.n == 4
     assert found.mean_rank == 3.0
 
 
