@@ -121,6 +121,19 @@ PositiveIdsColumnOption = Annotated[
 QueryIdColumnOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the queries' ids, likewise.")
 ]
+NegativesColumnOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the negatives' texts, likewise.")
+]
+NegativeIdsColumnOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the negatives' ids, likewise.")
+]
+ScoresColumnOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the negatives' scores, likewise.")
+]
+RunQrelsOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Judgements that name the positives of a TREC run."),
+]
 CacheDirOption = Annotated[
     Path | None,
     typer.Option(

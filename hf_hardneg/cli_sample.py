@@ -12,10 +12,14 @@ from hf_hardneg.cli_options import (
     CacheDirOption,
     Display,
     DisplayOption,
+    NegativeIdsColumnOption,
+    NegativesColumnOption,
     PositiveColumnOption,
     PositiveIdsColumnOption,
     QueryColumnOption,
     QueryIdColumnOption,
+    RunQrelsOption,
+    ScoresColumnOption,
     SeedOption,
     SplitOption,
 )
@@ -35,8 +39,8 @@ DataArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A pool (miner.retrieve(...).save_to_disk) or a mined set: a saved folder, a file "
-        "or a name on the Hub.",
+        help="A pool (miner.retrieve(...).save_to_disk) or a mined set: the output of mine, a "
+        "file or folder of any trainer's format, or a name on the Hub.",
     ),
 ]
 LabelFileOption = Annotated[
@@ -64,6 +68,10 @@ FromQueriesOption = Annotated[
         "--queries", metavar="N", min=1, help="Draw from so many queries only. Default: all."
     ),
 ]
+QueryTextsOption = Annotated[
+    str | None,
+    typer.Option(metavar="SOURCE", help="The queries' texts, for rows with their ids alone."),
+]
 ReplaceOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace the file, and the labels in it.")
 ]
@@ -79,34 +87,48 @@ def sample(
     queries: FromQueriesOption = None,
     seed: SeedOption = 0,
     split: SplitOption = None,
+    query_texts: QueryTextsOption = None,
+    qrels: RunQrelsOption = None,
     query_column: QueryColumnOption = None,
     positive_column: PositiveColumnOption = None,
     positive_ids_column: PositiveIdsColumnOption = None,
     query_id_column: QueryIdColumnOption = None,
+    negatives_column: NegativesColumnOption = None,
+    negative_ids_column: NegativeIdsColumnOption = None,
+    scores_column: ScoresColumnOption = None,
     cache_dir: CacheDirOption = None,
     overwrite: ReplaceOption = False,
     display: DisplayOption = Display.human,
 ) -> None:
     """Draw the query-candidate pairs worth labelling, with the weight of each."""
     with clear_errors(display, NOT_RESUMABLE):
-        from hf_hardneg.columns import QueryColumns
         from hf_hardneg.corpus import Corpus
-        from hf_hardneg.evaluation.label_file import check_label_file, write_label_lines
+        from hf_hardneg.evaluation.labels import check_label_file
         from hf_hardneg.evaluation.sampling import draw_pairs, frame_of
-        from hf_hardneg.query_sources import load_queries
+        from hf_hardneg.mined_sources import MinedColumns
 
-        check_label_file(output.expanduser(), overwrite=overwrite)
-        documents = None if corpus is None else Corpus(corpus, cache_dir=cache_dir)
-        columns = QueryColumns(query_column, positive_column, positive_ids_column, query_id_column)
-        drawn = draw_pairs(
-            frame_of(load_queries(data, split=split).rows, documents, columns),
-            size=size,
-            controls=controls,
-            by=by.value,
-            queries=queries,
-            seed=seed,
+        check_label_file(output, overwrite=overwrite)
+        columns = MinedColumns(
+            query_column,
+            query_id_column,
+            positive_column,
+            positive_ids_column,
+            negatives_column,
+            negative_ids_column,
+            scores_column,
         )
-        written = write_label_lines(output, drawn.lines, overwrite=overwrite)
+        frame = frame_of(
+            data,
+            None if corpus is None else Corpus(corpus, cache_dir=cache_dir),
+            columns,
+            queries=query_texts,
+            qrels=qrels,
+            split=split,
+        )
+        drawn = draw_pairs(
+            frame, size=size, controls=controls, by=by.value, queries=queries, seed=seed
+        )
+        written = drawn.labels.write(output, overwrite=overwrite)
         if display is Display.json:
             print_json({**drawn.to_dict(), "output": str(written)})
             return

@@ -15,8 +15,9 @@ from hf_hardneg.beir import read_qrels
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import QueryError, StrategyError, listing
-from hf_hardneg.evaluation.calibration_labels import LabelledPairs, read_labels
-from hf_hardneg.hashing import mix
+from hf_hardneg.evaluation.label_cases import LabelCases
+from hf_hardneg.evaluation.labels import Labels
+from hf_hardneg.hashing import mix, text_keys
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.pool import candidates_of, description_of
 from hf_hardneg.retrievers import Retriever
@@ -112,7 +113,7 @@ def calibration_set(
     retriever = plan.strategy.retriever
     if labels is not None:
         build: Callable[..., _Known] = _of_labels
-        source: Any = read_labels(labels)
+        source: Any = Labels.read(labels)
     elif judgements is not None:
         build, source = _of_judgements, judgements
     else:
@@ -222,21 +223,27 @@ def _of_judgements(
     )  # fmt: skip
 
 
-def _of_labels(
-    queries: Queries, candidates: Candidates, corpus: Corpus, pairs: LabelledPairs
-) -> _Known:
-    if not len(pairs.labels):
-        raise QueryError(f"calibrate: {pairs.name} holds no labelled pair; expected some.")
-    keys = pairs.document_keys.copy()
-    named = [place for place, name in enumerate(pairs.document_ids) if name]
-    rows = corpus.rows_of_ids([pairs.document_ids[place] for place in named])
-    _refuse_unknown(pairs.name, "document", [pairs.document_ids[p] for p in named], rows != NO_ROW)
-    keys[named] = corpus.document_keys[rows]
-    asked = pairs.query_keys.copy()
+def _of_labels(queries: Queries, candidates: Candidates, corpus: Corpus, labels: Labels) -> _Known:
+    cases = LabelCases.of(labels)
+    if not cases.decided:
+        raise QueryError(f"calibrate: {labels.name} holds no labelled pair; expected some.")
+    rows = [case.label for case in cases.decided]
+    keys = text_keys([row.document for row in rows])
+    named = [place for place, row in enumerate(rows) if row.document_id]
+    # Of data without ids a sample makes ids of the texts; those are found by the texts beside them.
+    places = corpus.rows_of_ids([rows[place].document_id for place in named])
+    lost = [rows[place].document_id for place, row in zip(named, places, strict=True)
+            if row == NO_ROW and not rows[place].document]  # fmt: skip
+    _refuse_unknown(labels.name, "document", lost, np.zeros(len(lost), dtype=np.bool_))
+    known = places != NO_ROW
+    keys[np.array(named, dtype=np.int64)[known]] = corpus.document_keys[places[known]]
+    asked = text_keys([row.query for row in rows])
     if len(queries.ids):
         by_id = dict(zip(queries.ids, queries.keys, strict=True))
-        for place, name in enumerate(pairs.query_ids):
-            asked[place] = by_id.get(name, asked[place])
+        for place, row in enumerate(rows):
+            asked[place] = by_id.get(row.query_id, asked[place])
+    values = np.array([case.value for case in cases.decided])
+    drawn = np.array([case.weight for case in cases.decided])
     relevance = np.full(candidates.shape, np.nan)
     weights = np.zeros(candidates.shape)
     order = np.argsort(mix(asked, keys), kind="stable")
@@ -244,20 +251,28 @@ def _of_labels(
     own = mix(queries.keys[:, None], candidates.document_keys)
     found = np.minimum(np.searchsorted(marks, own), len(marks) - 1)
     hit = (marks[found] == own) & candidates.filled
-    relevance[hit] = pairs.labels[order][found[hit]]
-    weights[hit] = pairs.weights[order][found[hit]]
+    relevance[hit] = values[order][found[hit]]
+    weights[hit] = drawn[order][found[hit]]
     used = len(np.unique(own[hit]))
     if not used:
         raise QueryError(
-            f"calibrate: none of the {len(marks):,} labelled pairs of {pairs.name} is among the "
+            f"calibrate: none of the {len(marks):,} labelled pairs of {labels.name} is among the "
             "candidates that the retriever found. Give labels of what this retriever finds, and "
             "the queries that were labelled."
         )
     notes = [f"{used:,} of {len(marks):,} labelled pairs are among the candidates."]
-    notes += [f"{count:,} lines of labels left out: {why}." for why, count in
-              sorted(pairs.left_out.items())]  # fmt: skip
+    left_out = {
+        "bad query": len(cases.bad_query),
+        "known positives mixed in": len(cases.controls),
+        "not labelled": len(cases.not_labelled),
+        "unsure": len(cases.unsure),
+    }
+    notes += [f"{count:,} pairs of the labels left out: {why}."
+              for why, count in left_out.items() if count]  # fmt: skip
+    if any(len(case.values) > 1 for case in cases.decided):
+        notes.append("A pair with labels of several annotators counts with their mean.")
     if len(np.unique(marks)) < len(marks):
-        notes.append("Some pairs were labelled several times; the first label counts.")
+        notes.append("Some labelled documents are copies of each other; the first label counts.")
     return _Known(queries, candidates, relevance, weights, False, "labels", tuple(notes))
 
 

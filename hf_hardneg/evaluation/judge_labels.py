@@ -19,7 +19,7 @@ from hf_hardneg.evaluation.judge_correction import (
     score_limits,
 )
 from hf_hardneg.evaluation.judge_sample import Pairs
-from hf_hardneg.evaluation.label_rate import decided_labels
+from hf_hardneg.evaluation.label_cases import LabelCases
 from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS
 from hf_hardneg.hashing import text_keys
@@ -33,10 +33,11 @@ def labelled_pairs(labels: Labels, corpus: Corpus) -> tuple[Pairs, NDArray[np.fl
     Raises:
         FormatError: a label without the query's text, or whose document is unknown.
     """
-    rows = decided_labels(labels)
+    cases = LabelCases.of(labels).decided
     queries, documents = [], []
-    numbers = corpus.rows_of_ids([row.document_id for row, _, _ in rows])
-    for (row, _, _), number in zip(rows, numbers.tolist(), strict=True):
+    numbers = corpus.rows_of_ids([case.label.document_id for case in cases])
+    for case, number in zip(cases, numbers.tolist(), strict=True):
+        row = case.label
         document = row.document or (corpus.texts([number])[0] if number >= 0 else "")
         if not row.query or not document:
             raise FormatError(
@@ -46,8 +47,8 @@ def labelled_pairs(labels: Labels, corpus: Corpus) -> tuple[Pairs, NDArray[np.fl
             )
         queries.append(row.query)
         documents.append(document)
-    weights = np.array([weight for _, _, weight in rows], dtype=np.float64)
-    values = np.array([value for _, value, _ in rows], dtype=np.float64)
+    weights = np.array([case.weight for case in cases], dtype=np.float64)
+    values = np.array([case.value for case in cases], dtype=np.float64)
     return Pairs(queries, documents, text_keys(queries), weights), values
 
 

@@ -15,7 +15,8 @@ from hf_hardneg.columns import QueryColumns, find_columns, read_batch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.draws import random_rows
 from hf_hardneg.errors import ColumnError
-from hf_hardneg.evaluation.ranks import BIN_NAMES, bins_of, places_of
+from hf_hardneg.evaluation.ranks import BINS, places_of
+from hf_hardneg.evaluation.strata import in_proportion
 from hf_hardneg.hashing import EMPTY_TEXT_KEY, mix, text_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
 from hf_hardneg.pool import check_pool_columns
@@ -69,7 +70,7 @@ def _slots(mined: MinedSet, column: str, places: Callable[..., NDArray[np.int64]
         offsets, keys = batch.keys(column)
         queries.append(np.repeat(text_keys(batch.queries()), np.diff(offsets)))
         documents.append(keys)
-        strata.append(bins_of(places(batch, offsets)))
+        strata.append(BINS.of(places(batch, offsets)))
     return _Slots(np.concatenate(queries), np.concatenate(documents), np.concatenate(strata))
 
 
@@ -117,11 +118,11 @@ def sample_negatives(mined: MinedSet, size: int, seed: int) -> tuple[Pairs, dict
     there = np.flatnonzero(slots.documents != EMPTY_TEXT_KEY)
     noise = mix(seed, NEGATIVE_SALT, slots.queries[there], slots.documents[there])
     strata = slots.strata[there]
-    sizes = np.bincount(strata, minlength=len(BIN_NAMES))
-    shares = allocate(sizes, size)
+    sizes = np.bincount(strata, minlength=len(BINS))
+    shares = in_proportion(sizes, size)
     chosen = [
         own[_lowest(noise[own], int(shares[number]))]
-        for number in range(len(BIN_NAMES))
+        for number in range(len(BINS))
         if len(own := np.flatnonzero(strata == number))
     ]
     drawn = np.sort(np.concatenate([np.zeros(0, np.int64), *chosen]))
@@ -132,24 +133,12 @@ def sample_negatives(mined: MinedSet, size: int, seed: int) -> tuple[Pairs, dict
         "negatives_without_text": len(slots.documents) - len(there),
         "sampled": len(drawn),
         "allocation": {
-            BIN_NAMES[number]: {"of": int(sizes[number]), "sampled": int(shares[number])}
+            BINS.names[number]: {"of": int(sizes[number]), "sampled": int(shares[number])}
             for number in np.flatnonzero(sizes)
         },
         "strata": "rank of the retriever" if mined.has("negative_ranks") else "place in the row",
     }
     return Pairs(queries, documents, slots.queries[there][drawn], weights), said
-
-
-def allocate(sizes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return how many to draw from each stratum: its share, at least one, at most all."""
-    total = int(sizes.sum())
-    if total <= size:
-        return sizes
-    exact = sizes * (size / total)
-    shares = np.floor(exact).astype(np.int64)
-    remainders = np.argsort(-(exact - shares), kind="stable")
-    shares[remainders[: size - int(shares.sum())]] += 1
-    return np.where(sizes > 0, np.maximum(shares, 1), 0)
 
 
 def known_positives(mined: MinedSet, size: int, seed: int) -> tuple[Pairs, Keys]:

@@ -13,7 +13,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, QueryError, listing
 from hf_hardneg.evaluation.clustered import by_query, clustered_interval
 from hf_hardneg.evaluation.judgements import Judgements
-from hf_hardneg.evaluation.ranks import BIN_NAMES, bins_of, places_of
+from hf_hardneg.evaluation.ranks import BINS, numbers_beside, places_of
 from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import normalize_text, text_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
@@ -183,8 +183,7 @@ def _read_batch(
                 verdicts[place] = NOT_RELEVANT
     scores = np.full(len(ids.flat), np.nan, dtype=np.float32)
     if batch.has("negative_scores"):
-        own, values = batch.numbers("negative_scores")
-        scores = values if np.array_equal(own, ids.offsets) else scores
+        scores = numbers_beside(batch, "negative_scores", ids.offsets).astype(np.float32)
     queries = np.repeat(text_keys(texts), np.diff(ids.offsets))
     return _Cases(queries, verdicts, places_of(batch, ids.offsets), scores)
 
@@ -272,10 +271,10 @@ def _group(name: str, judged: int, relevant: int) -> dict[str, Any]:
 def _by_rank(
     cases: _Cases, judged: NDArray[np.bool_], relevant: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
-    bins = bins_of(cases.places)
+    bins = BINS.of(cases.places)
     return [
         _group(name, int(judged[own].sum()), int(relevant[own].sum()))
-        for number, name in enumerate(BIN_NAMES)
+        for number, name in enumerate(BINS.names)
         if (own := bins == number).any()
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -12,15 +11,21 @@ import numpy as np
 
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.evaluation.clustered import by_query, clustered_interval
+from hf_hardneg.evaluation.label_cases import (
+    IRRELEVANT,
+    RELEVANT,
+    LabelCase,
+    LabelCases,
+    side_of,
+    word_of,
+)
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import exact_keys
 
-__all__ = ["cohens_kappa", "decided_labels", "label_rate"]
+__all__ = ["cohens_kappa", "label_rate"]
 
 METHOD = "labels"
-RELEVANT, IRRELEVANT, UNSURE, BAD = "false_negative", "true_negative", "unsure", "bad_query"
-MIDDLE = 0.5
 
 
 def cohens_kappa(a: Sequence[Any], b: Sequence[Any]) -> float | None:
@@ -47,30 +52,6 @@ def cohens_kappa(a: Sequence[Any], b: Sequence[Any]) -> float | None:
     from sklearn.metrics import cohen_kappa_score
 
     return float(cohen_kappa_score(list(a), list(b)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A negative that was drawn, with what all annotators say of it together.
-
-    Attributes:
-        query: what names the query.
-        label: its first line.
-        values: of each annotator who decided, 1 or 0, or a probability.
-        words: of each annotator, the label in words.
-        weight: of the draw.
-    """
-
-    query: str
-    label: Label
-    values: tuple[float, ...]
-    words: tuple[str, ...]
-    weight: float
-
-    @property
-    def value(self) -> float:
-        """The mean of those who decided."""
-        return sum(self.values) / len(self.values)
 
 
 def label_rate(labels: Labels) -> Rate:
@@ -104,98 +85,31 @@ def label_rate(labels: Labels) -> Rate:
         sensitivity on controls, and Cohen's kappa of every two annotators with a negative in
         common.
     """
-    latest, again = _latest(labels)
-    controls = [row for row in latest if row.control]
-    cases = _cases([row for row in latest if not row.control])
-    bad = [case for case in cases if BAD in case.words]
-    usable = [case for case in cases if BAD not in case.words]
-    decided = [case for case in usable if case.values]
-    unsure = [case for case in usable if not case.values and UNSURE in case.words]
-    weighted = any(row.weight is not None for row in latest if not row.control)
+    found = LabelCases.of(labels)
+    weighted = any(row.weight is not None for row in found.latest if not row.control)
     details: dict[str, Any] = {
         "lines": len(labels),
-        "negatives": len(cases),
-        "decided": len(decided),
-        "unsure": len(unsure),
-        "bad_query": len(bad),
-        "not_labelled": len(usable) - len(decided) - len(unsure),
-        "disagreed": sum(len(set(map(_side, case.values))) > 1 for case in decided),
-        "labelled_again": again,
+        "negatives": found.negatives,
+        "decided": len(found.decided),
+        "unsure": len(found.unsure),
+        "bad_query": len(found.bad_query),
+        "not_labelled": len(found.not_labelled),
+        "disagreed": sum(len(set(map(side_of, case.values))) > 1 for case in found.decided),
+        "labelled_again": found.labelled_again,
         "weighted": weighted,
-        "controls": _controls(controls),
-        "agreement": _agreement(latest),
+        "controls": _controls(found.controls),
+        "agreement": _agreement(found.latest),
     }
     assumed = _assumed(details)
-    if not decided:
+    if not found.decided:
         why = "no negative has a label that decides"
         return Rate(METHOD, None, None, None, 0, assumed=assumed, why=why, details=details)
-    return _rate(decided, unsure, assumed, details)
-
-
-def decided_labels(labels: Labels) -> list[tuple[Label, float, float]]:
-    """Return the negatives whose label decides: a line, its value from 0 to 1, and its weight.
-
-    Controls, bad queries and those that annotators are unsure of are left out; see
-    :func:`label_rate` for the rules.
-    """
-    cases = _cases([row for row in _latest(labels)[0] if not row.control])
-    return [
-        (case.label, case.value, case.weight)
-        for case in cases
-        if case.values and BAD not in case.words
-    ]
-
-
-def _latest(labels: Labels) -> tuple[list[Label], int]:
-    """Return the last label of each annotator for each case, and how many lines gave way."""
-    rows: dict[tuple[tuple[str, str], str, bool], Label] = {}
-    again = 0
-    for row in labels:
-        key = (row.pair, row.annotator, row.control)
-        before = rows.get(key)
-        if before is not None and row.label is None:
-            continue  # a line still to be labelled takes nothing back
-        again += before is not None and before.label is not None
-        rows[key] = row
-    return [rows[key] for key in sorted(rows)], again
-
-
-def _cases(rows: list[Label]) -> list[_Case]:
-    grouped: dict[tuple[str, str], list[Label]] = {}
-    for row in rows:
-        grouped.setdefault(row.pair, []).append(row)
-    return [
-        _Case(
-            pair[0],
-            own[0],
-            tuple(value for row in own if (value := _value(row)) is not None),
-            tuple(_word(row) for row in own if row.label is not None),
-            max(row.weight if row.weight is not None else 1.0 for row in own),
-        )
-        for pair, own in grouped.items()
-    ]
-
-
-def _value(row: Label) -> float | None:
-    if isinstance(row.label, float):
-        return row.label
-    return {RELEVANT: 1.0, IRRELEVANT: 0.0}.get(row.label or "")
-
-
-def _side(value: float) -> bool:
-    return value >= MIDDLE
-
-
-def _word(row: Label) -> str:
-    """Return the label in words; a probability of a half and more is a false negative."""
-    if isinstance(row.label, float):
-        return RELEVANT if _side(row.label) else IRRELEVANT
-    return row.label or ""
+    return _rate(found.decided, found.unsure, assumed, details)
 
 
 def _controls(rows: list[Label]) -> dict[str, Any]:
     """Say how many of the known positives annotators call relevant, and who."""
-    words = [(row.annotator, _word(row)) for row in rows if row.label is not None]
+    words = [(row.annotator, word_of(row)) for row in rows if row.label is not None]
     decided = [(who, word) for who, word in words if word in (RELEVANT, IRRELEVANT)]
     found = Counter(who for who, word in decided if word == RELEVANT)
     seen = Counter(who for who, _ in decided)
@@ -216,7 +130,7 @@ def _agreement(rows: list[Label]) -> list[dict[str, Any]]:
     by_annotator: dict[str, dict[tuple[tuple[str, str], bool], str]] = {}
     for row in rows:
         if row.label is not None:
-            by_annotator.setdefault(row.annotator, {})[row.pair, row.control] = _word(row)
+            by_annotator.setdefault(row.annotator, {})[row.pair, row.control] = word_of(row)
     found = []
     for a, b in combinations(sorted(by_annotator), 2):
         shared = sorted(by_annotator[a].keys() & by_annotator[b].keys())
@@ -236,7 +150,10 @@ def _agreement(rows: list[Label]) -> list[dict[str, Any]]:
 
 
 def _rate(
-    decided: list[_Case], unsure: list[_Case], assumed: tuple[str, ...], details: dict[str, Any]
+    decided: list[LabelCase],
+    unsure: list[LabelCase],
+    assumed: tuple[str, ...],
+    details: dict[str, Any],
 ) -> Rate:
     values = np.array([case.value for case in decided])
     weights = np.array([case.weight for case in decided])

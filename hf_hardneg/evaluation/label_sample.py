@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from hf_hardneg.evaluation.labels import Labels
+
 __all__ = ["CONTROL", "LabelSample"]
 
 CONTROL = "control"
@@ -20,7 +22,7 @@ class LabelSample:
     """Pairs to be labelled, and what they are a sample of.
 
     Attributes:
-        lines: the objects of the label file, controls among them; those of a query together.
+        labels: the lines of the label file, controls among them; those of a query together.
         queries: different queries of the data.
         queries_drawn: of these the pairs are from.
         strata: by stratum: (pairs of the drawn queries, pairs in the sample).
@@ -29,7 +31,7 @@ class LabelSample:
         notes: what a reader should know.
     """
 
-    lines: list[dict[str, Any]]
+    labels: Labels
     queries: int
     queries_drawn: int
     strata: dict[str, tuple[int, int]]
@@ -37,10 +39,15 @@ class LabelSample:
     known_positives: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the lines as plain values."""
+        return [label.to_dict() for label in self.labels]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain values; the lines are for the file."""
         return {
-            "lines": len(self.lines),
+            "lines": len(self.labels),
             "queries": self.queries,
             "queries_drawn": self.queries_drawn,
             "strata": {
@@ -57,7 +64,7 @@ class LabelSample:
 
     def __rich__(self) -> Group:
         """Return a table for a terminal."""
-        title = f"{len(self.lines):,} pairs to be labelled, from {self.queries_drawn:,} queries"
+        title = f"{len(self.labels):,} pairs to be labelled, from {self.queries_drawn:,} queries"
         table = Table(title=title, title_justify="left")
         table.add_column("rank")
         for name in ("pairs", "drawn", "weight"):

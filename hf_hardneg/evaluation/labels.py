@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hf_hardneg.cache import explain_os_error
-from hf_hardneg.errors import FormatError, listing
+from hf_hardneg.cache import explain_os_error, staging_folder
+from hf_hardneg.errors import FormatError, OutputError, listing
+from hf_hardneg.formats.output_file import write_json_lines
 from hf_hardneg.readers import open_text
 
-__all__ = ["LABELS", "Label", "Labels"]
+__all__ = ["LABELS", "Label", "Labels", "check_label_file"]
 
 LABELS = ("false_negative", "true_negative", "unsure", "bad_query")
 """The labels in words; a number between 0 and 1 is a probability of being relevant."""
 
 TEXTS = ("query_id", "query", "document_id", "document", "annotator", "note", "source", "stratum")
-KNOWN = (*TEXTS, "label", "rank", "score", "weight", "control")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -62,7 +61,7 @@ class Label:
         return self.query_id or self.query, self.document_id or self.document
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the line as plain values."""
+        """Return the line as plain values, in the order that files have them."""
         return {**{name: getattr(self, name) for name in KNOWN}, **self.further}
 
     @classmethod
@@ -74,8 +73,13 @@ class Label:
             where: which line, for messages.
 
         Raises:
-            FormatError: a value out of range or of another kind.
+            FormatError: there is no field ``label``, or a value out of range or of another kind.
         """
+        if "label" not in record:
+            raise FormatError(
+                f"{where}: no field 'label', which is null as long as nobody has labelled the "
+                f"pair. It has the fields {listing(record)}."
+            )
         texts = {name: _text(record.get(name), name, where) for name in TEXTS}
         found = cls(
             **texts,
@@ -92,6 +96,9 @@ class Label:
                 f"or document. It has the fields {listing(record)}."
             )
         return found
+
+
+KNOWN = tuple(own.name for own in fields(Label) if own.name != "further")
 
 
 def _text(value: object, name: str, where: str) -> str:
@@ -178,6 +185,12 @@ class Labels(Sequence[Label]):
         """Return one label, or several as a tuple."""
         return self._rows[place]
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether the lines are the same."""
+        return isinstance(other, Labels) and self._rows == other._rows
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __iter__(self) -> Iterator[Label]:
         """Yield the labels in the order of the file."""
         return iter(self._rows)
@@ -192,37 +205,81 @@ class Labels(Sequence[Label]):
         path = Path(path).expanduser()
         return cls(_lines(path), str(path))
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of labels, whole or not at all.
+    @classmethod
+    def read_all(cls, paths: Sequence[str | os.PathLike[str]]) -> Labels:
+        """Read several files of labels as one, such as those of two people.
+
+        Where there is more than one, a line without an annotator has the name of its file.
 
         Raises:
-            OutputError: it cannot be written.
+            FormatError: as :meth:`read`.
         """
-        path = Path(path).expanduser()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            scratch = Path(name)
+        found = [cls.read(path) for path in paths]
+        if len(found) == 1:
+            return found[0]
+        rows = (
+            row if row.annotator else replace(row, annotator=own.name)
+            for own in found
+            for row in own
+        )
+        return cls(rows, listing((own.name for own in found), limit=len(found)))
+
+    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write a file of labels, whole or not at all; return its path.
+
+        Args:
+            path: where to; a folder that is not there is made.
+            overwrite: replace a file that is there, and the labels in it.
+
+        Raises:
+            OutputError: the file is there already, or cannot be written.
+            FormatError: a further field that JSON cannot hold.
+        """
+        final = Path(path).expanduser().absolute()
+        check_label_file(final, overwrite=overwrite)
+        with staging_folder(final.parent, final.name) as staging:
+            written = write_json_lines(staging / final.name, (row.to_dict() for row in self))
             try:
-                with open(handle, "w", encoding="utf-8") as out:
-                    for row in self._rows:
-                        line = json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False)
-                        out.write(line + "\n")
-                    out.flush()
-                    os.fsync(out.fileno())
-                mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-                scratch.chmod(mode)
-                os.replace(scratch, path)
-            finally:
-                scratch.unlink(missing_ok=True)
-        except OSError as error:
-            raise explain_os_error(error, path) from error
+                with written.open("rb") as file:  # labels cost days: they outlive a power cut
+                    os.fsync(file.fileno())
+                if final.exists():
+                    written.chmod(final.stat().st_mode & 0o777)
+                os.replace(written, final)
+            except OSError as error:
+                raise explain_os_error(error, final) from error
+        return final
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_label_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse a file that is there already, before any work is done for it.
+
+    Raises:
+        OutputError: it exists, and says how many labels it holds; or it is a folder.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise OutputError(f"{str(path)!r} is a folder; the labels are one file. Name a file.")
+    if overwrite or not path.exists():
+        return
+    labels = _labelled(path)
+    held = f"holds {labels:,} labels" if labels else "exists"
+    raise OutputError(
+        f"the file {str(path)!r} {held} and would be lost. Choose another, or replace it with "
+        "--overwrite (overwrite=True)."
+    )
+
+
+def _labelled(path: Path) -> int:
+    """Return how many lines of a file have a label; a line that cannot be read has none."""
+    number = 0
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            number += isinstance(value, dict) and value.get("label") is not None
+    return number
 
 
 def _constant(name: str) -> None:

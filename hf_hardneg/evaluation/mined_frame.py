@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from hf_hardneg.evaluation.pair_frames import (
     number,
     query_name,
 )
+from hf_hardneg.evaluation.ranks import numbers_beside, places_of
 from hf_hardneg.hashing import text_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
 from hf_hardneg.pool import description_of
@@ -38,6 +38,11 @@ class MinedFrame(Frame):
             raise FormatError(
                 f"{mined.name} has the ids of its negatives and no texts. Give the corpus that "
                 "the ids belong to (--corpus)."
+            )
+        if not mined.query_texts:
+            raise FormatError(
+                f"{mined.name} has the ids of its queries and no texts. Give these "
+                "(--query-texts)."
             )
         self._mined, self._corpus = mined, corpus
         notes = list(mined.notes)
@@ -62,26 +67,10 @@ class MinedFrame(Frame):
                 text_keys(batch.queries()),
                 offsets,
                 keys,
-                self._ranks(batch, offsets),
+                places_of(batch, offsets),
                 *self._positives(batch),
                 *self._further(batch),
             )
-
-    def _ranks(self, batch: MinedBatch, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        if not batch.has("negative_ranks"):
-            return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets)) + 1
-        return self._beside(batch, "negative_ranks", offsets).astype(np.int64)
-
-    def _beside(self, batch: MinedBatch, name: str, offsets: NDArray[np.int64]) -> NDArray[Any]:
-        """Return numbers that stand beside texts, one each."""
-        own, numbers = batch.numbers(name)
-        if not np.array_equal(own, offsets):
-            raise FormatError(
-                f"{self._mined.name} has, in rows {batch.start:,} to "
-                f"{batch.start + len(batch) - 1:,}, another number of {name.replace('_', ' ')} "
-                "than of texts. They were left from another mining: mine again."
-            )
-        return numbers
 
     def _positives(self, batch: MinedBatch) -> tuple[NDArray[np.int64], Keys]:
         if not batch.has("positives"):
@@ -126,8 +115,8 @@ class MinedFrame(Frame):
         texts = batch.texts(f"{kind}s")
         names = batch.texts(f"{kind}_ids") if batch.has(f"{kind}_ids") else None
         name = f"{kind}_scores"
-        scores = self._beside(batch, name, texts.offsets) if batch.has(name) else None
-        ranks = self._ranks(batch, texts.offsets) if kind == "negative" else None
+        scores = numbers_beside(batch, name, texts.offsets) if batch.has(name) else None
+        ranks = places_of(batch, texts.offsets) if kind == "negative" else None
         for place in own:
             row, slot = wanted[place][0] - batch.start, wanted[place][1]
             at = int(texts.offsets[row]) + slot

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,18 @@ from numpy.typing import NDArray
 from hf_hardneg.checks import fraction, one_of, whole_number
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import PoolError, QueryError
+from hf_hardneg.errors import PoolError, QueryError, listing
 from hf_hardneg.evaluation.label_sample import CONTROL, LabelSample
+from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.evaluation.mined_frame import MinedFrame
 from hf_hardneg.evaluation.pair_draws import QUERY_DRAW, Gathered
 from hf_hardneg.evaluation.pair_frames import FoundPair, Frame
 from hf_hardneg.evaluation.pool_frame import PoolFrame
-from hf_hardneg.evaluation.strata import BY, Drawn, allocate, stratum_names
+from hf_hardneg.evaluation.strata import BY, Drawn, in_equal_parts, stratum_names
 from hf_hardneg.hashing import mix
-from hf_hardneg.mined_set import MinedSet
+from hf_hardneg.mined_sources import MinedColumns, load_mined
 from hf_hardneg.pool import POOL_FEATURES
+from hf_hardneg.query_sources import one_split, saved_rows
 
 __all__ = ["LabelSample", "draw_pairs", "frame_of"]
 
@@ -29,27 +33,52 @@ Keys = NDArray[np.uint64]
 
 
 def frame_of(
-    data: Dataset | MinedSet, corpus: Corpus | None = None, columns: QueryColumns | None = None
+    data: object,
+    corpus: Corpus | None = None,
+    columns: MinedColumns | None = None,
+    **source: Any,
 ) -> Frame:
     """Return the pairs of a pool or of a mined set.
 
     Args:
-        data: a pool, as ``miner.retrieve(dataset)`` returns it, or a mined set.
+        data: a pool, as ``miner.retrieve(dataset)`` returns it or saved; or whatever
+            :func:`~hf_hardneg.mined_sources.load_mined` takes.
         corpus: the documents; a pool needs them, and so does a set of ids.
-        columns: names of the columns of queries and positives, where they are unusual.
+        columns: names of columns, where they are unusual.
+        source: ``queries``, ``qrels`` and ``split``, as ``load_mined`` takes them.
 
     Raises:
         PoolError: a pool without its corpus, or with another one.
         FormatError: a mined set without texts and without a corpus.
     """
-    if isinstance(data, Dataset) and set(POOL_FEATURES) & set(data.column_names):
-        if corpus is None:
-            raise PoolError(
-                "a pool names its documents by their rows in the corpus: give the corpus that it "
-                "was made on (--corpus)."
-            )
-        return PoolFrame(data, corpus, columns or QueryColumns())
-    return MinedFrame(MinedSet.of(data, corpus=corpus, columns=columns), corpus)
+    columns = columns or MinedColumns()
+    pool = _pool_of(data, source)
+    if pool is None:
+        return MinedFrame(load_mined(data, corpus=corpus, columns=columns, **source), corpus)
+    if corpus is None:
+        raise PoolError(
+            "a pool names its documents by their rows in the corpus: give the corpus that it was "
+            "made on (--corpus)."
+        )
+    names = (columns.query, columns.positive, columns.positive_ids, columns.query_id)
+    return PoolFrame(pool, corpus, QueryColumns(*names))
+
+
+def _pool_of(data: object, source: dict[str, Any]) -> Dataset | None:
+    """Return the rows of a pool, ``None`` for a mined set."""
+    if isinstance(data, str | os.PathLike):
+        folder = Path(data).expanduser()
+        if not (folder / "state.json").is_file():
+            return None
+        data = one_split(saved_rows(folder), source.get("split"), str(folder))
+    if not isinstance(data, Dataset) or not set(POOL_FEATURES) & set(data.column_names):
+        return None
+    given = [name for name in ("queries", "qrels") if source.get(name) is not None]
+    if given:
+        raise PoolError(
+            f"a pool has its queries and positives, and {listing(given)} were given; leave them out."
+        )
+    return data
 
 
 def draw_pairs(
@@ -111,7 +140,7 @@ def draw_pairs(
             "Expected a pool or a mined set with candidates."
         )
     asked = (size - round(size * controls), round(size * controls))
-    drawn, mixed_in = allocate(sizes, asked[0]), min(asked[1], gathered.controls.size)
+    drawn, mixed_in = in_equal_parts(sizes, asked[0]), min(asked[1], gathered.controls.size)
     strata = list(zip(stratum_names(by), gathered.strata, drawn, strict=True))
     scale = different / len(chosen)
     picked = [
@@ -120,7 +149,7 @@ def draw_pairs(
         if number
     ]
     return LabelSample(
-        lines=_lines(frame, picked, seed),
+        labels=Labels(_labels(frame, picked, seed), "the sample"),
         queries=different,
         queries_drawn=len(chosen),
         strata={name: (stratum.size, number) for name, stratum, number in strata},
@@ -148,7 +177,7 @@ def _chosen(keys: Keys, queries: int | None, seed: int) -> tuple[Keys, int, Keys
     return chosen, len(different), different[counts > 1]
 
 
-def _lines(frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int) -> list[dict[str, Any]]:
+def _labels(frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int) -> list[Label]:
     """Return the lines of the file: queries in random order, and the pairs of each as well."""
     pairs: list[tuple[int, int]] = []
     positives: list[tuple[int, int]] = []
@@ -157,27 +186,24 @@ def _lines(frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int) -> l
         (positives if name == CONTROL else pairs).extend(places)
     found, controls = frame.find(pairs, positives)
     texts = iter((*found, *controls))  # the controls stand last in both
-    ordered: list[tuple[int, int, dict[str, Any]]] = []
+    ordered: list[tuple[int, int, Label]] = []
     for name, weight, drawn in picked:
         order = mix(seed, QUERY_DRAW, drawn.query_keys).tolist()
         for query, noise in zip(order, drawn.noise.tolist(), strict=True):
-            ordered.append((query, noise, _line(next(texts), name, weight)))
-    return [line for *_, line in sorted(ordered, key=lambda one: one[:2])]
+            ordered.append((query, noise, _label(next(texts), name, weight)))
+    return [label for *_, label in sorted(ordered, key=lambda one: one[:2])]
 
 
-def _line(pair: FoundPair, stratum: str, weight: float) -> dict[str, Any]:
-    return {
-        "query_id": pair.query_id,
-        "query": pair.query,
-        "document_id": pair.document_id,
-        "document": pair.document,
-        "label": None,
-        "annotator": None,
-        "note": None,
-        "rank": pair.rank,
-        "score": pair.score,
-        "source": pair.source,
-        "stratum": stratum,
-        "weight": weight,
-        "control": stratum == CONTROL,
-    }
+def _label(pair: FoundPair, stratum: str, weight: float) -> Label:
+    return Label(
+        query_id=pair.query_id,
+        query=pair.query,
+        document_id=pair.document_id,
+        document=pair.document,
+        rank=pair.rank,
+        score=pair.score,
+        source=pair.source or "",
+        stratum=stratum,
+        weight=weight,
+        control=stratum == CONTROL,
+    )

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BY", "Bottom", "Drawn", "allocate", "strata_of", "stratum_names"]
+from hf_hardneg.evaluation.ranks import BANDS
 
-BANDS = (1, 6, 11, 21, 51, 101)
-"""First rank of each band; the last one has no end."""
+__all__ = ["BY", "Bottom", "Drawn", "in_equal_parts", "in_proportion", "strata_of", "stratum_names"]
 
 BY = ("rank", "none")
 Keys = NDArray[np.uint64]
@@ -19,22 +18,15 @@ Keys = NDArray[np.uint64]
 
 def stratum_names(by: str) -> tuple[str, ...]:
     """Return the names of the strata: bands of ranks, and what has no rank; or all pairs."""
-    if by == "none":
-        return ("all",)
-    ends = [str(after - 1) for after in BANDS[1:]]
-    closed = [f"{first}-{last}" for first, last in zip(BANDS, ends, strict=False)]
-    return (*closed, f"{BANDS[-1]} and more", "no rank")
+    return ("all",) if by == "none" else BANDS.names
 
 
 def strata_of(ranks: NDArray[np.int64], by: str) -> NDArray[np.int64]:
     """Return the number of the stratum of each rank; 0 is no rank."""
-    if by == "none":
-        return np.zeros(len(ranks), np.int64)
-    band = np.searchsorted(BANDS, ranks, side="right") - 1
-    return np.where(ranks > 0, band, len(BANDS))
+    return np.zeros(len(ranks), np.int64) if by == "none" else BANDS.of(ranks)
 
 
-def allocate(sizes: Sequence[int], total: int) -> list[int]:
+def in_equal_parts(sizes: Sequence[int], total: int) -> list[int]:
     """Return how many to draw of each stratum: as many of each, and all of those with fewer.
 
     What the small strata leave over goes to the others in equal parts; a remainder to the first.
@@ -50,6 +42,21 @@ def allocate(sizes: Sequence[int], total: int) -> list[int]:
             if drawn[place] == sizes[place]:
                 open_.remove(place)
     return drawn
+
+
+def in_proportion(sizes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return how many to draw of each stratum: its share, at least one, at most all.
+
+    Shares are rounded by largest remainders; where one would be 0, the sum is that much larger.
+    """
+    total = int(sizes.sum())
+    if total <= size:
+        return sizes
+    exact = sizes * (size / total)
+    shares = np.floor(exact).astype(np.int64)
+    remainders = np.argsort(-(exact - shares), kind="stable")
+    shares[remainders[: size - int(shares.sum())]] += 1
+    return np.where(sizes > 0, np.maximum(shares, 1), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from hf_hardneg import OfflineMiner
 from hf_hardneg.errors import FormatError, ParameterError, QueryError, StrategyError
 from hf_hardneg.evaluation.calibration import calibrate
 from hf_hardneg.evaluation.calibration_data import CalibrationSet, calibration_set
-from hf_hardneg.evaluation.calibration_labels import read_labels
 from hf_hardneg.evaluation.decisions import Decision, measure, outcome_of
+from hf_hardneg.evaluation.label_rate import label_rate
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.evaluation.rates import wilson
 from hf_hardneg.risk_model import RiskModel
 
@@ -197,9 +198,9 @@ def write_labels(topics: Topics, data: CalibrationSet, path: Path) -> Path:
                 lines.append({"query_id": query, "document_id": document, "label": label,
                               "weight": 1 / chance})  # fmt: skip
     more = [
-        {**lines[0], "document_id": "d1", "label": None},
-        {**lines[0], "label": "unsure"},
-        {**lines[0], "label": "bad_query"},
+        {**lines[0], "document_id": "open", "label": None},
+        {**lines[0], "document_id": "hard", "label": "unsure"},
+        {**lines[0], "document_id": "bad", "label": "bad_query"},
         {**lines[0], "label": "false_negative", "control": True},
     ]
     return write_lines(path, [*lines, *more])
@@ -209,9 +210,6 @@ def test_labels_of_a_sample_give_the_rates_of_all(
     topics: Topics, data: CalibrationSet, home: Path, tmp_path: Path
 ) -> None:
     path = write_labels(topics, data, tmp_path / "labels.jsonl")
-    assert read_labels(path).left_out == {
-        "not labelled yet": 1, "unsure": 1, "bad_query": 1, "controls": 1,
-    }  # fmt: skip
     some = from_judgements(topics, home, judgements=None, labels=path)
     assert not some.complete
     mask = data.candidates.ranks > 2
@@ -224,7 +222,76 @@ def test_labels_of_a_sample_give_the_rates_of_all(
     assert found.met[0].average is None
     assert found.met[0].certified is not None
     assert "normal approximation" in found.verdict(found.met[0])
-    assert any("lines of labels left out: unsure" in note for note in found.notes)
+    for why in ("bad query", "known positives mixed in", "not labelled", "unsure"):
+        assert f"1 pairs of the labels left out: {why}." in found.notes
+
+
+def test_labels_of_two_people_count_with_their_mean(
+    topics: Topics, home: Path, tmp_path: Path
+) -> None:
+    """An open line takes no label back, and a later one of the same person replaces the first."""
+    own = {"query_id": "q0", "document_id": topics.relevant["q0"][1]}
+    lines = [
+        {**own, "annotator": "a", "label": 0}, {**own, "annotator": "b", "label": 0},
+        {**own, "annotator": "a", "label": 1}, {**own, "annotator": "b", "label": None},
+    ]  # fmt: skip
+    path = write_lines(tmp_path / "labels.jsonl", lines)
+    found = from_judgements(topics, home, judgements=None, labels=path)
+    assert found.relevance[np.isfinite(found.relevance)].tolist() == [0.5]
+    assert "A pair with labels of several annotators counts with their mean." in found.notes
+
+
+@pytest.mark.parametrize("kind", ["pool", "texts"])
+def test_from_a_sample_to_a_decision(kind: str, topics: Topics, home: Path, tmp_path: Path) -> None:
+    """``sample``, labels filled in, the rate, and ``calibrate`` by the same file."""
+    miner = OfflineMiner("bm25@40", corpus=str(topics.folder), num_negatives=12, cache_dir=home)
+    drawn_from = tmp_path / "data"
+    if kind == "pool":
+        pool = miner.retrieve(topics.rows())
+        pool.save_to_disk(str(drawn_from))
+        lists = [[f"d{row}" for row in rows] for rows in pool["candidate_rows"]]
+    else:  # without an id of anything: the sample makes some, and the texts are what counts
+        mined = miner.mine(topics.rows(), output_format="columns")
+        lists = mined["hard_negative_ids"]
+        bare = Dataset.from_dict({
+            "query": mined["query"], "negatives": mined["hard_negatives"],
+            "positive": [topics.documents[own[0]] for own in mined["positive_ids"]],
+        })  # fmt: skip
+        bare.to_json(str(drawn_from := tmp_path / "data.jsonl"))
+    file = tmp_path / "labels.jsonl"
+    succeed("sample", drawn_from, "--corpus", topics.folder, "--size", 1200, "--output", file)
+    names = {text: name for name, text in topics.documents.items()}
+    asked = {text: name for name, text in topics.queries.items()}
+    drawn = Labels.read(file)
+    filled = []
+    for row in drawn:
+        relevant = names[row.document] in topics.relevant[asked[row.query]]
+        filled.append(replace(row, label="false_negative" if relevant else "true_negative"))
+    assert Labels(filled).write(file, overwrite=True) == file
+    rate = label_rate(Labels.read(file))
+    known = {name: {topics.relevant[name][0]} for name in topics.queries}
+    pairs = [
+        document in topics.relevant[name]
+        for name, own in zip(topics.queries, lists, strict=True)
+        for document in own
+        if document not in known[name]
+    ]
+    assert rate.n == sum(not row.control for row in drawn)
+    assert rate.low is not None
+    assert rate.high is not None
+    assert rate.low <= np.mean(pairs) <= rate.high
+    assert rate.rate == pytest.approx(np.mean(pairs), abs=0.05)
+    assert rate.details["controls"]["sensitivity"] == 1
+    values = json.loads(
+        succeed(
+            "calibrate", "--queries", topics.folder, "--split", "train", "--strategy", "bm25@40",
+            "--labels", file, "--num-negatives", N, "--target-fnr", 0.4, "--cache-dir", home,
+            "--format", "json",
+        ).stdout
+    )  # fmt: skip
+    used = sum(not row.control for row in drawn)
+    assert any(f"{used:,} of {used:,} labelled pairs are" in note for note in values["notes"])
+    assert values["origin"] == "labels"
 
 
 @pytest.mark.parametrize(
@@ -232,18 +299,18 @@ def test_labels_of_a_sample_give_the_rates_of_all(
     [
         ("{", "line 1: no JSON"),
         ('{"query_id": "q0", "document_id": "d0"}', "field 'label'"),
-        ('{"query_id": "q0", "document_id": "d0", "label": 2}', "the label is 2"),
-        ('{"query_id": "q0", "document_id": "d0", "label": "yes"}', "the label is 'yes'"),
-        ('{"query_id": "q0", "document_id": "d0", "label": true}', "the label is True"),
+        ('{"query_id": "q0", "document_id": "d0", "label": 2}', "label is 2"),
+        ('{"query_id": "q0", "document_id": "d0", "label": "yes"}', "label is 'yes'"),
+        ('{"query_id": "q0", "document_id": "d0", "label": true}', "label is True"),
         ('{"query_id": "q0", "document_id": "d0", "label": 1, "weight": 0}', "weight is 0"),
-        ('{"document_id": "d0", "label": 1}', "expected a query and a document"),
+        ('{"document_id": "d0", "label": 1}', "no query or no document"),
     ],
 )
 def test_damaged_labels(line: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text(line + "\n", encoding="utf-8")
     with pytest.raises(FormatError, match=message):
-        read_labels(path)
+        Labels.read(path)
 
 
 def test_labels_that_do_not_fit(topics: Topics, home: Path, tmp_path: Path) -> None:

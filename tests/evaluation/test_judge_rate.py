@@ -19,9 +19,10 @@ from hf_hardneg.errors import ColumnError, FormatError, ModelError, ParameterErr
 from hf_hardneg.evaluation.false_negatives import judge_rate
 from hf_hardneg.evaluation.judge_correction import JudgedSample, corrected, rogan_gladen
 from hf_hardneg.evaluation.judge_labels import standardised
-from hf_hardneg.evaluation.judge_sample import allocate, known_positives, sample_negatives
+from hf_hardneg.evaluation.judge_sample import known_positives, sample_negatives
 from hf_hardneg.evaluation.judge_scores import best_threshold
 from hf_hardneg.evaluation.labels import Label, Labels
+from hf_hardneg.evaluation.strata import in_proportion
 from hf_hardneg.filters.cross_encoder import CrossEncoderDenoiser
 from hf_hardneg.hashing import mix, text_keys, uniform_noise
 from hf_hardneg.mined_set import MinedSet
@@ -186,7 +187,7 @@ def test_the_threshold_is_the_best_one(positives: list[int], others: list[int]) 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=10), st.integers(10, 100))
 def test_the_allocation(sizes: list[int], size: int) -> None:
     counts = np.array(sizes)
-    shares = allocate(counts, size)
+    shares = in_proportion(counts, size)
     assert (shares <= counts).all()
     assert ((shares > 0) == (counts > 0)).all()
     if counts.sum() <= size:

@@ -37,7 +37,10 @@ def test_written_and_read_again(tmp_path: Path) -> None:
     again = Labels.read(path)
     assert [row.to_dict() for row in again] == rows
     assert again[1].further == {"own": {"x": [1]}}
-    again.write(path)
+    assert list(again[0].to_dict()) == list(line())  # the order of fields that files have
+    before = path.read_bytes()
+    assert again.write(path, overwrite=True) == path
+    assert path.read_bytes() == before
     assert len(list(path.parent.iterdir())) == 1
 
 
@@ -46,12 +49,46 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     labels({}).write(path)
     before = path.read_text()
     broken = Labels([Label.from_dict(line(own=float("nan")))])
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        broken.write(path)
+    with pytest.raises(FormatError, match="not JSON compliant"):
+        broken.write(path, overwrite=True)
     assert path.read_text() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["labels.jsonl"]
     with pytest.raises(OutputError):
         labels({}).write(path / "below" / "labels.jsonl")
+    with pytest.raises(OutputError, match="folder"):
+        labels({}).write(tmp_path, overwrite=True)
+
+
+def test_a_file_is_never_replaced_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    labels({}).write(path)
+    path.chmod(0o640)
+    with pytest.raises(OutputError, match="exists and would be lost"):
+        labels({"label": 1}).write(path)
+    labels({"label": 1}, {}).write(path, overwrite=True)
+    assert path.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(OutputError, match="holds 1 labels and would be lost"):
+        labels({}).write(path)
+    assert len(Labels.read(path)) == 2
+
+
+def test_a_text_with_a_line_end_of_unicode_stays_one_line(tmp_path: Path) -> None:
+    path = labels({"document": "a\u2028b\x85c"}).write(tmp_path / "labels.jsonl")
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 1
+    assert Labels.read(path)[0].document == "a\u2028b\x85c"
+
+
+def test_two_files_of_two_people(tmp_path: Path) -> None:
+    paths = [
+        labels({"annotator": "", "label": label}, {"annotator": "c", "label": 1}).write(
+            tmp_path / f"{who}.jsonl"
+        )
+        for who, label in (("a", "false_negative"), ("b", "true_negative"))
+    ]
+    both = Labels.read_all(paths)
+    assert [row.annotator for row in both] == [str(paths[0]), "c", str(paths[1]), "c"]
+    assert label_rate(both).details["agreement"][0]["n"] == 1
+    assert list(Labels.read_all(paths[:1])) == list(Labels.read(paths[0]))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +107,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         (json.dumps(line(document=1.5)), "line 2: document is 1.5"),
         (json.dumps(line(query="", query_id=None)), "line 2: no query or no document"),
         ('{"label": NaN}', "line 2: no JSON"),
+        ('{"query": "q", "document": "d"}', "line 2: no field 'label'"),
     ],
 )
 def test_what_is_wrong_with_a_line(tmp_path: Path, text: str, message: str) -> None:

@@ -1,0 +1,133 @@
+"""What all annotators together say of each pair of a file of labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hf_hardneg.evaluation.labels import Label, Labels
+
+__all__ = ["IRRELEVANT", "RELEVANT", "LabelCase", "LabelCases", "side_of", "word_of"]
+
+RELEVANT, IRRELEVANT, UNSURE, BAD = "false_negative", "true_negative", "unsure", "bad_query"
+MIDDLE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCase:
+    """A negative that was drawn, with what all annotators say of it together.
+
+    Attributes:
+        query: what names the query.
+        label: its first line.
+        values: of each annotator who decided, 1 or 0, or a probability.
+        words: of each annotator, the label in words.
+        weight: of the draw.
+    """
+
+    query: str
+    label: Label
+    values: tuple[float, ...]
+    words: tuple[str, ...]
+    weight: float
+
+    @property
+    def value(self) -> float:
+        """The mean of those who decided."""
+        return sum(self.values) / len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCases:
+    """The negatives of a file of labels, each in one of four groups.
+
+    If one annotator labelled a pair several times, the last line counts; one that is not labelled
+    yet takes nothing back.
+
+    Attributes:
+        latest: the last line of each annotator for each pair, controls among them.
+        controls: of these the known positives.
+        decided: negatives of usable queries that an annotator decided on.
+        unsure: that all who looked were unsure of.
+        bad_query: whose query any annotator calls bad.
+        not_labelled: that nobody labelled.
+        labelled_again: lines that gave way to a later one.
+    """
+
+    latest: list[Label]
+    controls: list[Label]
+    decided: list[LabelCase]
+    unsure: list[LabelCase]
+    bad_query: list[LabelCase]
+    not_labelled: list[LabelCase]
+    labelled_again: int
+
+    @property
+    def negatives(self) -> int:
+        """How many negatives there are in all groups."""
+        groups = (self.decided, self.unsure, self.bad_query, self.not_labelled)
+        return sum(map(len, groups))
+
+    @classmethod
+    def of(cls, labels: Labels) -> LabelCases:
+        """Put the lines of a file together by what they are about."""
+        latest, again = _latest(labels)
+        cases = _cases([row for row in latest if not row.control])
+        usable = [case for case in cases if BAD not in case.words]
+        open_ = [case for case in usable if not case.values]
+        return cls(
+            latest,
+            [row for row in latest if row.control],
+            [case for case in usable if case.values],
+            [case for case in open_ if UNSURE in case.words],
+            [case for case in cases if BAD in case.words],
+            [case for case in open_ if UNSURE not in case.words],
+            again,
+        )
+
+
+def _latest(labels: Labels) -> tuple[list[Label], int]:
+    """Return the last label of each annotator for each case, and how many lines gave way."""
+    rows: dict[tuple[tuple[str, str], str, bool], Label] = {}
+    again = 0
+    for row in labels:
+        key = (row.pair, row.annotator, row.control)
+        before = rows.get(key)
+        if before is not None and row.label is None:
+            continue  # a line still to be labelled takes nothing back
+        again += before is not None and before.label is not None
+        rows[key] = row
+    return [rows[key] for key in sorted(rows)], again
+
+
+def _cases(rows: list[Label]) -> list[LabelCase]:
+    grouped: dict[tuple[str, str], list[Label]] = {}
+    for row in rows:
+        grouped.setdefault(row.pair, []).append(row)
+    return [
+        LabelCase(
+            pair[0],
+            own[0],
+            tuple(value for row in own if (value := _value(row)) is not None),
+            tuple(word_of(row) for row in own if row.label is not None),
+            max(row.weight if row.weight is not None else 1.0 for row in own),
+        )
+        for pair, own in grouped.items()
+    ]
+
+
+def _value(row: Label) -> float | None:
+    if isinstance(row.label, float):
+        return row.label
+    return {RELEVANT: 1.0, IRRELEVANT: 0.0}.get(row.label or "")
+
+
+def side_of(value: float) -> bool:
+    """Return whether a probability is on the side of relevant."""
+    return value >= MIDDLE
+
+
+def word_of(row: Label) -> str:
+    """Return the label in words; a probability of a half and more is a false negative."""
+    if isinstance(row.label, float):
+        return RELEVANT if side_of(row.label) else IRRELEVANT
+    return row.label or ""
