@@ -10,23 +10,56 @@ import typer
 from hf_hardneg.cli_options import (
     Display,
     DisplayOption,
+    NegativeIdsColumnOption,
+    NegativesColumnOption,
     PositiveColumnOption,
     PositiveIdsColumnOption,
     QueryColumnOption,
     QueryIdColumnOption,
+    RunQrelsOption,
+    ScoresColumnOption,
+    SeedOption,
 )
 from hf_hardneg.cli_output import NOT_RESUMABLE, clear_errors, console, print_json
+from hf_hardneg.errors import ParameterError
 
 __all__ = ["audit"]
 
-Column = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of the negatives' texts, likewise.")
+JudgementsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Tell the rate of false negatives by judgements deeper than the positives: BEIR with "
+        "its header line, or TREC.",
+    ),
 ]
-IdsColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of the negatives' ids, likewise.")
+CompleteOption = Annotated[
+    bool,
+    typer.Option(
+        "--complete-judgements",
+        help="They name every relevant document of their queries; what they do not name is not "
+        "relevant.",
+    ),
 ]
-ScoresColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of the negatives' scores, likewise.")
+LabelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Tell the rate by labels, as hf-hardneg sample writes the file; may be repeated, one "
+        "for each annotator.",
+    ),
+]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Let a cross-encoder, by name or path, judge a sample: with --labels a rate, else an "
+        "upper limit or nothing.",
+    ),
+]
+SampleOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Negatives that the judge looks at.  [default: 1000]"),
 ]
 
 
@@ -51,10 +84,7 @@ def audit(
         str | None,
         typer.Option(metavar="SOURCE", help="The queries' texts, for rows with their ids alone."),
     ] = None,
-    qrels: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Judgements that name the positives of a TREC run."),
-    ] = None,
+    qrels: RunQrelsOption = None,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Split of DATA. Default: train.")
     ] = None,
@@ -98,23 +128,37 @@ def audit(
         bool,
         typer.Option("--strict", help="Exit status 1 if a check of severity error finds anything."),
     ] = False,
+    judgements: JudgementsOption = None,
+    complete_judgements: CompleteOption = False,
+    labels: LabelsOption = None,
+    judge: JudgeOption = None,
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
     query_column: QueryColumnOption = None,
     query_id_column: QueryIdColumnOption = None,
     positive_column: PositiveColumnOption = None,
     positive_ids_column: PositiveIdsColumnOption = None,
-    negatives_column: Column = None,
-    negative_ids_column: IdsColumn = None,
-    scores_column: ScoresColumn = None,
+    negatives_column: NegativesColumnOption = None,
+    negative_ids_column: NegativeIdsColumnOption = None,
+    scores_column: ScoresColumnOption = None,
     display: DisplayOption = Display.human,
 ) -> None:
     """Look for everything that is known to go wrong in a mined set."""
     with clear_errors(display, NOT_RESUMABLE):
         from hf_hardneg.evaluation.audit import audit as run
+        from hf_hardneg.evaluation.audit_rates import SAMPLE, rates_of
+        from hf_hardneg.evaluation.judgements import Judgements
+        from hf_hardneg.evaluation.labels import Labels
         from hf_hardneg.mined_sources import MinedColumns, load_mined
         from hf_hardneg.outputs import check_file, write_file
 
         if html is not None:
             check_file(html, overwrite=overwrite)
+        _check(judgements, complete_judgements, judge, sample)
+        graded = None
+        if judgements is not None:
+            graded = Judgements.read(judgements, complete=complete_judgements)
+        labelled = Labels.read_all(labels) if labels else None
         columns = MinedColumns(
             query_column,
             query_id_column,
@@ -127,6 +171,14 @@ def audit(
         mined = load_mined(
             data, corpus=corpus, queries=queries, qrels=qrels, split=split, columns=columns
         )
+        rates = rates_of(
+            mined,
+            judgements=graded,
+            labels=labelled,
+            judge=judge,
+            sample=sample or SAMPLE,
+            seed=seed,
+        )
         found = run(
             mined,
             evaluation=evaluation,
@@ -134,6 +186,7 @@ def audit(
             num_negatives=num_negatives,
             near_duplicates=near_duplicates,
             examples=examples,
+            rates=rates,
         )
         if html is not None:
             write_file(html, found.to_html(), overwrite=overwrite)
@@ -145,3 +198,11 @@ def audit(
                 console().print(f"Written to {html}", soft_wrap=True)
     if strict and found.errors:
         raise typer.Exit(1)
+
+
+def _check(judgements: Path | None, complete: bool, judge: str | None, sample: int | None) -> None:
+    """Refuse options that mean nothing without another."""
+    if complete and judgements is None:
+        raise ParameterError("--complete-judgements is said of --judgements FILE; give the file.")
+    if sample is not None and judge is None:
+        raise ParameterError("--sample is the number that --judge MODEL looks at; give the model.")

@@ -107,12 +107,14 @@ class MinedSet:
         name: what it is called in messages.
         notes: what a reader should know of how it was read.
         query_texts: whether ``query`` holds texts; ``False`` where ids stand for them.
+        corpus: what the layout takes texts and ids from.
 
     Attributes:
         rows: the data set as it is.
         names: of ``query``, ``query_id`` and :data:`LIST_COLUMNS` those that are known.
         notes: what a reader should know of how it was read.
         query_texts: whether ``query`` holds texts; ``False`` where ids stand for them.
+        corpus: the documents, where the set was joined with them.
     """
 
     def __init__(
@@ -123,12 +125,13 @@ class MinedSet:
         name: str = "the data set",
         notes: Sequence[str] = (),
         query_texts: bool = True,
+        corpus: Corpus | None = None,
     ) -> None:
         """Find the layout and try it on one row."""
         if len(rows) == 0:
             raise FormatError(f"{name} has no rows; expected a mined set.")
         self.rows, self.name, self.notes = rows, name, tuple(notes)
-        self.query_texts = query_texts
+        self.query_texts, self.corpus = query_texts, corpus
         self._layout = layout or named_layout(rows.column_names, name)
         self.names = frozenset(self._layout(rows.with_format("arrow")[:1]).column_names)
 
@@ -198,6 +201,7 @@ class MinedSet:
             name=self.name,
             notes=notes,
             query_texts=self.query_texts,
+            corpus=corpus,
         )
 
 

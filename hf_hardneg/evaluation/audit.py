@@ -31,6 +31,7 @@ from hf_hardneg.evaluation.audit_truncated import Truncated
 from hf_hardneg.evaluation.audit_use import Hubs, RepeatedRows, Siblings
 from hf_hardneg.evaluation.finding import NO_PLACE, Example, Finding, Place
 from hf_hardneg.evaluation.keyed_batch import keyed
+from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.evaluation.spool import NewSpool, spools
 from hf_hardneg.evaluation.text_facts import TextFacts
 from hf_hardneg.mined_set import MinedBatch, MinedSet
@@ -52,6 +53,7 @@ def audit(
     num_negatives: int | None = None,
     near_duplicates: int = NEAR_DUPLICATES,
     examples: int = EXAMPLES,
+    rates: Sequence[Rate] = (),
 ) -> Audit:
     """Look for everything that is known to go wrong in a mined set.
 
@@ -73,6 +75,8 @@ def audit(
         near_duplicates: rows in which near-duplicates of the positive are looked for, about so
             many, drawn by a hash of the query; 0 for none, as many as there are for all.
         examples: cases shown of each finding, the first by row (of hubs the most used).
+        rates: of false negatives, to be shown with the rest; see
+            :func:`~hf_hardneg.evaluation.audit_rates.rates_of`.
 
     Raises:
         ParameterError: a number out of range.
@@ -87,7 +91,7 @@ def audit(
         held_out = Evaluation.load(held_out, evaluation_split)
     with spools() as new:
         checks = _checks(mined, new, examples, sample, num_negatives, held_out)
-        return _run(mined, checks)
+        return replace(_run(mined, checks), rates=list(rates))
 
 
 def _checks(

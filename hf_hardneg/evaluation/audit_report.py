@@ -11,7 +11,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from hf_hardneg.evaluation.audit_remarks import remarks_on
 from hf_hardneg.evaluation.finding import ERROR, WARNING, Example, Finding
+from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.pages import percent, render, visible
 
 __all__ = ["Audit"]
@@ -31,6 +33,7 @@ class Audit:
         positives, negatives: documents of all rows.
         findings: one for each check, also those that found nothing or could not look.
         notes: how the set was read.
+        rates: of false negatives, one for each thing that was given to tell it by.
     """
 
     source: str
@@ -39,6 +42,7 @@ class Audit:
     negatives: int
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rates: list[Rate] = field(default_factory=list)
 
     def of(self, name: str) -> Finding:
         """Return the finding of a check, by its name.
@@ -84,6 +88,7 @@ class Audit:
             "errors": self.errors,
             "warnings": len(self.found(WARNING)),
             "notes": list(self.notes),
+            "rates": [rate.to_dict() for rate in self.rates],
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
@@ -93,7 +98,8 @@ class Audit:
 
     def to_html(self) -> str:
         """Return one HTML page that needs nothing else."""
-        return render("audit.html", audit=self)
+        rates = [(rate, remarks_on(rate)) for rate in self.rates]
+        return render("audit.html", audit=self, rates=rates)
 
     def __str__(self) -> str:
         """Return the tables as text."""
@@ -109,6 +115,10 @@ class Audit:
                 parts += [_line(f"{one.title}: {one.about}"), _examples(one)]
         for finding in self.unchecked:
             parts.append(_line(f"Not checked: {finding.title.lower()}: {finding.skipped}."))
+        for rate in self.rates:
+            parts.append(Text(visible(f"False negatives: {rate}"), style="bold"))
+            parts += [_line(f"  {remark}") for remark in remarks_on(rate)]
+            parts += [_line(f"  Assumed: {assumed}") for assumed in rate.assumed]
         parts += [_line(f"Note: {note}") for note in self.notes]
         return Group(*parts, Text(self.verdict, style="bold"))
 

@@ -48,6 +48,7 @@ class _Counts:
 
     rows: int = 0
     rows_unjudged: int = 0
+    named: int = 0
     without_id: int = 0
     by_twin: int = 0
     unknown_documents: int | None = None
@@ -82,7 +83,7 @@ def judged_rate(mined: MinedSet, judgements: Judgements, corpus: Corpus | None =
     Raises:
         ColumnError: the mined set has no ids of queries or negatives to match by.
         QueryError: none of its queries has a judgement, or none of the judged documents is in the
-            corpus.
+            corpus; without a corpus, complete judgements that name none of the set's documents.
     """
     mined = mined if corpus is None else mined.joined(corpus)
     _refuse_unmatched(mined, judgements)
@@ -96,7 +97,18 @@ def judged_rate(mined: MinedSet, judgements: Judgements, corpus: Corpus | None =
             f"{listing(map(repr, judgements.queries()), limit=3)}. Give the judgements of these "
             "queries."
         )
+    if judgements.complete and corpus is None and not counts.named:
+        # Ids of another kind would make a rate of 0 out of nothing.
+        raise QueryError(
+            f"{judgements.name} name none of the documents of {mined.name}, so nothing shows that "
+            "both have the same ids. They name documents such as "
+            f"{listing(map(repr, _documents(judgements)), limit=3)}. Give the corpus."
+        )
     return _rate(mined, judgements, cases, counts)
+
+
+def _documents(judgements: Judgements) -> list[str]:
+    return [name for query in judgements.queries() for name in judgements.judged(query)][:3]
 
 
 def _refuse_unmatched(mined: MinedSet, judgements: Judgements) -> None:
@@ -166,11 +178,14 @@ def _read_batch(
     counts.rows += len(batch)
     counts.rows_unjudged += sum(name not in judgements for name in names)
     counts.without_id += sum(not name for name in ids.flat)
+    positives = batch.texts("positive_ids") if batch.has("positive_ids") else None
     verdicts = np.full(len(ids.flat), UNJUDGED, dtype=np.int8)
     for row, query in enumerate(names):
         judged = judgements.judged(query)
         if not judged:
             continue
+        known = () if positives is None else positives[row]
+        counts.named += any(name in judged for name in (*ids[row], *known))
         by_text = twins.get(query, {})
         for place in range(int(ids.offsets[row]), int(ids.offsets[row + 1])):
             grade = judged.get(ids.flat[place])
@@ -242,7 +257,7 @@ def _why_not(judgements: Judgements, n: int) -> str:
         return (
             "the judgements name relevant documents alone, so every judged negative is a false "
             "one by construction; if whoever judged named all relevant documents of these "
-            "queries, say complete=True"
+            "queries, say complete=True (--complete-judgements)"
         )
     return ""
 

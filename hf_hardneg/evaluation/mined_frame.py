@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.candidates import NO_ROW
-from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import FormatError
 from hf_hardneg.evaluation.pair_frames import (
     FoundPair,
@@ -32,7 +31,7 @@ Keys = NDArray[np.uint64]
 class MinedFrame(Frame):
     """The negatives of a mined set."""
 
-    def __init__(self, mined: MinedSet, corpus: Corpus | None = None) -> None:
+    def __init__(self, mined: MinedSet) -> None:
         """Check that there are texts."""
         if not mined.has("negatives"):
             raise FormatError(
@@ -41,10 +40,9 @@ class MinedFrame(Frame):
             )
         if not mined.query_texts:
             raise FormatError(
-                f"{mined.name} has the ids of its queries and no texts. Give these "
-                "(--query-texts)."
+                f"{mined.name} has the ids of its queries and no texts. Give these (--query-texts)."
             )
-        self._mined, self._corpus = mined, corpus
+        self._mined, self._corpus = mined, mined.corpus
         notes = list(mined.notes)
         if not mined.has("negative_ranks"):
             notes.append("the set has no ranks: the place in a row's list of negatives stands in.")

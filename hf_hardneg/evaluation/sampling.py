@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from hf_hardneg.checks import fraction, one_of, whole_number
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import PoolError, QueryError, listing
+from hf_hardneg.errors import PoolError, QueryError
 from hf_hardneg.evaluation.label_sample import CONTROL, LabelSample
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.evaluation.mined_frame import MinedFrame
@@ -36,7 +35,10 @@ def frame_of(
     data: object,
     corpus: Corpus | None = None,
     columns: MinedColumns | None = None,
-    **source: Any,
+    *,
+    queries: object = None,
+    qrels: str | os.PathLike[str] | None = None,
+    split: str | None = None,
 ) -> Frame:
     """Return the pairs of a pool or of a mined set.
 
@@ -45,16 +47,26 @@ def frame_of(
             :func:`~hf_hardneg.mined_sources.load_mined` takes.
         corpus: the documents; a pool needs them, and so does a set of ids.
         columns: names of columns, where they are unusual.
-        source: ``queries``, ``qrels`` and ``split``, as ``load_mined`` takes them.
+        queries: texts of a mined set's queries, for rows with their ids alone.
+        qrels: judgements that name the positives of a TREC run.
+        split: of the data, where it has several.
 
     Raises:
         PoolError: a pool without its corpus, or with another one.
         FormatError: a mined set without texts and without a corpus.
     """
     columns = columns or MinedColumns()
-    pool = _pool_of(data, source)
+    pool = _pool_of(data, split)
     if pool is None:
-        return MinedFrame(load_mined(data, corpus=corpus, columns=columns, **source), corpus)
+        mined = load_mined(
+            data, corpus=corpus, queries=queries, qrels=qrels, split=split, columns=columns
+        )
+        return MinedFrame(mined)
+    if queries is not None or qrels is not None:
+        raise PoolError(
+            "a pool has its queries and positives, and texts of queries or judgements were given "
+            "too. Leave them out."
+        )
     if corpus is None:
         raise PoolError(
             "a pool names its documents by their rows in the corpus: give the corpus that it was "
@@ -64,21 +76,16 @@ def frame_of(
     return PoolFrame(pool, corpus, QueryColumns(*names))
 
 
-def _pool_of(data: object, source: dict[str, Any]) -> Dataset | None:
+def _pool_of(data: object, split: str | None) -> Dataset | None:
     """Return the rows of a pool, ``None`` for a mined set."""
     if isinstance(data, str | os.PathLike):
         folder = Path(data).expanduser()
         if not (folder / "state.json").is_file():
             return None
-        data = one_split(saved_rows(folder), source.get("split"), str(folder))
-    if not isinstance(data, Dataset) or not set(POOL_FEATURES) & set(data.column_names):
-        return None
-    given = [name for name in ("queries", "qrels") if source.get(name) is not None]
-    if given:
-        raise PoolError(
-            f"a pool has its queries and positives, and {listing(given)} were given; leave them out."
-        )
-    return data
+        data = one_split(saved_rows(folder), split, str(folder))
+    if isinstance(data, Dataset) and set(POOL_FEATURES) & set(data.column_names):
+        return data
+    return None
 
 
 def draw_pairs(

@@ -296,6 +296,53 @@ def test_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_files_of_other_trainers(tmp_path: Path) -> None:
+    """The same pairs, whatever format they are in."""
+    rows = mined_rows(6)
+    texts = {"query": rows["query"], "pos": [[own] for own in rows["positive"]],
+             "neg": rows["hard_negatives"]}  # fmt: skip
+    by_column = Dataset.from_dict({"q": rows["query"], "p": rows["positive"],
+                                   "n": rows["hard_negatives"]})  # fmt: skip
+    triplets = [
+        {"anchor": row["query"], "positive": row["positive"], "negative": text}
+        for row in rows
+        for text in row["hard_negatives"]
+    ]
+    files = {"flag": Dataset.from_dict(texts), "columns": by_column,
+             "triplets": Dataset.from_list(triplets)}  # fmt: skip
+    names = ("--query-column", "q", "--positive-column", "p", "--negatives-column", "n")
+    wanted = {(line["query"], line["document"]) for line in draw(rows, size=500).lines}
+    for name, data in files.items():
+        data.to_json(str(path := tmp_path / f"{name}.jsonl"))
+        out = tmp_path / name
+        more = names if name == "columns" else ()
+        succeed("sample", path, "--size", 500, "--output", out, *more)
+        assert {(line["query"], line["document"]) for line in read_lines(out)} == wanted
+
+
+def test_a_run_has_no_texts_of_its_own(tmp_path: Path) -> None:
+    collection = write_collection(tmp_path / "beir")
+    run = tmp_path / "a.run"
+    run.write_text("q0 Q0 d1 1 2.0 x\nq0 Q0 d0 2 1.5 x\nq0 Q0 d3 3 1.0 x\n")
+    command = ("sample", run, "--qrels", collection.folder / "qrels" / "train.tsv", "--corpus",
+               collection.folder, "--output", tmp_path / "labels.jsonl")  # fmt: skip
+    assert "--query-texts" in fail(*command)
+    succeed(*command, "--query-texts", collection.folder / "queries.jsonl", "--controls", "0.2")
+    lines = read_lines(tmp_path / "labels.jsonl")
+    assert {line["document_id"] for line in lines if not line["control"]} == {"d1", "d3"}
+    asked = {line["query"] for line in lines if not line["control"]}
+    assert asked == {collection.queries["q0"]}
+    assert any(line["control"] for line in lines)
+
+
+def test_a_pool_brings_its_own_queries(tmp_path: Path) -> None:
+    collection = write_collection(tmp_path / "beir")
+    corpus = Corpus(collection.folder)
+    pool = OfflineMiner("bm25", corpus=corpus, top_k=20).retrieve(collection.rows())
+    with pytest.raises(PoolError, match="has its queries"):
+        frame_of(pool, corpus, qrels="x.tsv")
+
+
 def test_what_cannot_be_drawn_is_refused() -> None:
     rows = mined_rows(3)
     for options in ({"size": 0}, {"controls": 2}, {"by": "score"}, {"queries": 0}, {"seed": -1}):

@@ -1,0 +1,96 @@
+"""Which labels of a file are of negatives of a mined set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_hardneg.errors import QueryError, listing
+from hf_hardneg.evaluation.labels import Label, Labels
+from hf_hardneg.hashing import exact_keys, mix, text_keys
+from hf_hardneg.mined_set import MinedBatch, MinedSet
+
+__all__ = ["labels_of_set"]
+
+BY_ID, BY_TEXT = 0, 1
+
+Keys = NDArray[np.uint64]
+
+
+def labels_of_set(mined: MinedSet, labels: Labels) -> tuple[Labels, str]:
+    """Return the labels of negatives of the set, controls among them, and what to say of it.
+
+    A query is the same by its normalised text, or by its id where one side has no text; a document
+    by its id or its normalised text.
+
+    Raises:
+        QueryError: no label is of a negative of the set.
+    """
+    rows = [row for row in labels if not row.control]
+    found = _found(mined, rows)
+    if not found.any():
+        examples = listing((f"({query!r}, {document!r})" for query, document in
+                            (row.pair for row in rows)), limit=2)  # fmt: skip
+        raise QueryError(
+            f"none of the {len(rows):,} lines of {labels.name} is of a negative of {mined.name}; "
+            f"they are of pairs such as {examples}. Give labels of this set: hf-hardneg sample "
+            "draws what to label."
+        )
+    own = {row.pair for row, there in zip(rows, found, strict=True) if there}
+    every = len({row.pair for row in rows})
+    kept = [row for row in labels if row.control or row.pair in own]
+    said = "All" if len(own) == every else f"{len(own):,} of"
+    left = "" if len(own) == every else "; the others are left out"
+    return Labels(kept, labels.name), (
+        f"{said} {every:,} labelled pairs are negatives of this set{left}. They were drawn at "
+        "random, or with their weights, from this set or from a pool that holds it."
+    )
+
+
+def _found(mined: MinedSet, rows: Sequence[Label]) -> NDArray[np.bool_]:
+    """Return which labels are of a negative of the set."""
+    queries = {
+        BY_ID: exact_keys(row.query_id for row in rows),
+        BY_TEXT: text_keys(row.query for row in rows),
+    }
+    documents = {
+        BY_ID: (
+            exact_keys(row.document_id for row in rows),
+            [bool(row.document_id) for row in rows],
+        ),
+        BY_TEXT: (text_keys(row.document for row in rows), [bool(row.document) for row in rows]),
+    }
+    by_text = np.array([bool(row.query) and mined.query_texts for row in rows], dtype=np.bool_)
+    found = np.zeros(len(rows), dtype=np.bool_)
+    for batch in mined.batches():
+        own_queries = _queries_of(batch, mined.query_texts)
+        for kind, (offsets, keys) in _documents_of(batch).items():
+            labelled, given = documents[kind]
+            for how, own in own_queries.items():
+                asked = np.flatnonzero((by_text == (how == BY_TEXT)) & given)
+                pairs = mix(np.repeat(own, np.diff(offsets)), keys)
+                found[asked] |= np.isin(mix(queries[how][asked], labelled[asked]), pairs)
+    return found
+
+
+def _queries_of(batch: MinedBatch, texts: bool) -> dict[int, Keys]:
+    """Return the keys of the queries by what they are told apart by."""
+    found = {BY_TEXT: text_keys(batch.queries())} if texts else {}
+    if batch.has("query_id"):
+        found[BY_ID] = exact_keys(batch.query_ids())
+    elif not texts:
+        found[BY_ID] = exact_keys(batch.queries())
+    return found
+
+
+def _documents_of(batch: MinedBatch) -> dict[int, tuple[NDArray[np.int64], Keys]]:
+    """Return (offsets, keys) of the negatives, likewise."""
+    found = {}
+    if batch.has("negatives"):
+        found[BY_TEXT] = batch.keys("negatives")
+    if batch.has("negative_ids"):
+        lists = batch.texts("negative_ids")
+        found[BY_ID] = (lists.offsets, exact_keys(lists.flat))
+    return found
