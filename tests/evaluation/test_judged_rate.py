@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_hardneg import Corpus
-from hf_hardneg.errors import ColumnError, QueryError
+from hf_hardneg.errors import ColumnError, FormatError, QueryError
 from hf_hardneg.evaluation.false_negatives import judged_rate
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.rates import wilson
@@ -107,6 +107,24 @@ def test_judgements_of_something_else_are_refused() -> None:
         judged_rate(mined(), Judgements({"9": {"a": 1}}))
     with pytest.raises(QueryError, match="none of the 1 judged documents is in the corpus"):
         judged_rate(mined(), Judgements({"1": {"zz": 1}}), Corpus(TEXTS))
+
+
+def test_complete_judgements_of_other_ids_are_no_rate_of_nothing() -> None:
+    other = Judgements({"1": {"7": 1}}, complete=True)
+    with pytest.raises(QueryError, match=r"name none of the documents.*'7'.*Give the corpus"):
+        judged_rate(mined(), other)
+    with pytest.raises(QueryError, match="none of the 1 judged documents is in the corpus"):
+        judged_rate(mined(), other, Corpus(TEXTS))
+    # A known positive that they name shows that the ids are the same.
+    rate = judged_rate(mined(), Judgements({"1": {"p": 1}}, complete=True))
+    assert (rate.rate, rate.n) == (0, 2)
+
+
+@pytest.mark.parametrize("name", ["ranks", "scores"])
+def test_lists_left_from_another_mining_are_refused(name: str) -> None:
+    short = mined(**{f"hard_negative_{name}": [[1], [2], [3]]})
+    with pytest.raises(FormatError, match=f"another number of negative {name}"):
+        judged_rate(short, Judgements(JUDGED))
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=60))

@@ -18,6 +18,7 @@ from small_collection import fail, read_lines, succeed, write_collection
 from hf_hardneg import Corpus, OfflineMiner
 from hf_hardneg.errors import FormatError, ParameterError, PoolError, QueryError
 from hf_hardneg.evaluation import pool_frame
+from hf_hardneg.evaluation.ranks import BANDS, BINS
 from hf_hardneg.evaluation.sampling import LabelSample, draw_pairs, frame_of
 from hf_hardneg.evaluation.strata import Bottom, Drawn, in_equal_parts, strata_of, stratum_names
 from hf_hardneg.mined_set import MinedSet
@@ -70,6 +71,15 @@ def test_bands_of_ranks() -> None:
         "51-100", "above 100", "above 100",
     ]  # fmt: skip
     assert set(strata_of(ranks, "none")) == {0}
+
+
+def test_bands_are_made_of_whole_bins() -> None:
+    """So that a rate of labels can be laid beside one by judgements."""
+    ranks = np.arange(0, 300)
+    pairs = set(zip(BINS.of(ranks).tolist(), BANDS.of(ranks).tolist(), strict=True))
+    assert len(pairs) == len(BINS.names) == len(BINS)
+    assert BINS.names == ("no rank", "1", "2", "3", "4-5", "6-10", "11-20", "21-50", "51-100",
+                          "above 100")  # fmt: skip
 
 
 @given(st.lists(st.integers(0, 2**63), unique=True, max_size=40), st.integers(1, 7))
