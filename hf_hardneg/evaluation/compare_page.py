@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
-
+from hf_hardneg import pages
 from hf_hardneg.evaluation.comparison import ComparisonTable, columns, training_columns
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 __all__ = ["page"]
-
-FOLDER = Path(__file__).parents[1] / "pages"
-TEMPLATE = "compare.html"
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
 
 
 def page(table: ComparisonTable, drawing: str | None) -> str:
@@ -36,18 +17,12 @@ def page(table: ComparisonTable, drawing: str | None) -> str:
     """
     from markupsafe import Markup
 
-    svg = None
-    if drawing:
-        svg = Markup(drawing[drawing.index("<svg") :])
-    return (
-        _environment()
-        .get_template(TEMPLATE)
-        .render(
-            mined=columns(table),
-            trained=training_columns(table),
-            failed=table.failed,
-            notes=table.notes,
-            settings=table.settings,
-            drawing=svg,
-        )
+    return pages.render(
+        "compare.html",
+        mined=columns(table),
+        trained=training_columns(table),
+        failed=table.failed,
+        notes=table.notes,
+        settings=table.settings,
+        drawing=Markup(drawing[drawing.index("<svg") :]) if drawing else None,
     )
