@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import StringIO
@@ -20,6 +21,8 @@ from hf_hardneg.tally import Distribution, distribution, edges, totals_of
 __all__ = ["Distribution", "Report", "StageCount", "report_of"]
 
 BAR = 40
+LONG, TITLE_WIDTH = 60, 60
+LONG_VALUE = re.compile(rf"'(?:[^'\\]|\\.){{{LONG + 20},}}'")
 QUANTILE_NAMES = ("lowest", "5%", "25%", "median", "75%", "95%", "highest")
 
 
@@ -130,9 +133,15 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
+def _cut(value: re.Match[str]) -> str:
+    """Return a long quoted value, such as a fitted model, by its beginning; JSON has all of it."""
+    return f"{value.group()[:LONG]}…{value.group()[-1]}"
+
+
 def _overview(report: Report) -> Table:
-    title = Text(f"Mined with {report.strategy}")  # no markup: a path may hold brackets
-    table = Table(title=title, title_justify="left", show_header=False)
+    # No markup: a path may hold brackets.
+    title = Text(f"Mined with {LONG_VALUE.sub(_cut, report.strategy)}")
+    table = Table(title=title, title_justify="left", show_header=False, min_width=TITLE_WIDTH)
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_row("rows in", f"{report.rows_in:,}")

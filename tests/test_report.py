@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -282,3 +283,17 @@ def test_a_mined_set_without_rows() -> None:
     report = known.report(empty)
     assert (report.rows_in, report.slots_retrieved, report.stages) == (0, 0, [])
     assert str(report)
+
+
+def test_a_long_value_is_cut_in_the_table_and_whole_in_json() -> None:
+    model = '{"signals": [' + ", ".join(f"{number}.5" for number in range(60)) + "]}"
+    miner = mining()
+    report = replace(
+        miner.report(miner.mine(ROWS)),
+        strategy=f"dense(model='short')+risk(max=0.1, model='{model}')+random",
+    )
+    shown = "".join(str(report).split())
+    assert "dense(model='short')+risk(max=0.1,model='{\"signals\":[0.5" in shown
+    assert "…')+random" in shown
+    assert "59.5" not in shown
+    assert "59.5" in report.to_json()

@@ -15,8 +15,10 @@ from datasets import Dataset
 from hf_hardneg.cache import published_folder
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
+from hf_hardneg.errors import HardNegError
 from hf_hardneg.evaluation.compare_figures import ESTIMATORS, Case, diversity, hardness
 from hf_hardneg.evaluation.comparison import StrategyFigures
+from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.pool import description_of
@@ -114,7 +116,7 @@ class MiningJob:
             asked=report.rows_in * self.num_negatives,
             negatives=report.slots_chosen,
             rows_short=sum(report.underfilled.values()),
-            false_negatives={name: ESTIMATORS[name](case) for name in self.estimators},
+            false_negatives={name: _rate(name, case) for name in self.estimators},
             hardness=hardness(own),
             diversity=diversity(own),
             calls=_calls(miner, report),
@@ -151,6 +153,14 @@ class MiningJob:
         depth = 2 * self.num_negatives + 10
         rows, _ = self.training_rows(f"random@{depth}", "fill")
         return rows.select_columns(["anchor", "positive"])
+
+
+def _rate(name: str, case: Case) -> Rate:
+    """Return a rate of false negatives; an estimator that fails says why and loses nothing."""
+    try:
+        return ESTIMATORS[name](case)
+    except HardNegError as error:
+        return Rate(name, None, None, None, 0, why=str(error))
 
 
 def _corpus_of(miner: OfflineMiner) -> Corpus:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hf_hardneg import pages
 from hf_hardneg.evaluation.comparison import ComparisonTable, columns, training_columns
-from hf_hardneg.pages import render
 
 __all__ = ["page"]
 
@@ -17,7 +17,7 @@ def page(table: ComparisonTable, drawing: str | None) -> str:
     """
     from markupsafe import Markup
 
-    return render(
+    return pages.render(
         "compare.html",
         mined=columns(table),
         trained=training_columns(table),

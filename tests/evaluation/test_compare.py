@@ -14,9 +14,10 @@ from tiny_models import save_bi_encoder, save_cross_encoder
 from hf_hardneg import OfflineMiner
 from hf_hardneg.errors import ParameterError, StrategyError
 from hf_hardneg.evaluation.compare import compare
+from hf_hardneg.evaluation.compare_figures import ESTIMATORS
 from hf_hardneg.evaluation.compare_plot import draw, points_of
 from hf_hardneg.evaluation.comparison import ComparisonTable
-from hf_hardneg.evaluation.rates import wilson
+from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.mapping import _map_part
 
 
@@ -97,6 +98,20 @@ def test_without_judgements_positives_are_hidden(setting: Setting) -> None:
     assert found.rate is not None
     assert found.rate.method == "hidden positives"
     assert "more than 1 known positive" in found.rate.why
+
+
+def test_an_estimator_that_fails_says_why_and_loses_nothing(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(case: object) -> Rate:
+        raise ParameterError("no luck today.")
+
+    monkeypatch.setitem(ESTIMATORS, "hidden", fails)
+    [found] = setting.compared("bm25", judgements=None).strategies
+    assert found.error == ""
+    assert found.negatives == 9 * N
+    assert found.rate is not None
+    assert (found.rate.rate, found.rate.why) == (None, "no luck today.")
 
 
 def test_a_random_retriever_has_no_hardness(table: ComparisonTable) -> None:
