@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, QueryError, listing
 from hf_hardneg.evaluation.clustered import by_query, clustered_interval
+from hf_hardneg.evaluation.judged_groups import by_rank, by_score
 from hf_hardneg.evaluation.judgements import Judgements
-from hf_hardneg.evaluation.ranks import BINS, numbers_beside, places_of
+from hf_hardneg.evaluation.ranks import numbers_beside, places_of
 from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import normalize_text, text_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
@@ -22,7 +23,6 @@ __all__ = ["judged_rate"]
 
 METHOD = "judged"
 UNJUDGED, NOT_RELEVANT, RELEVANT = -1, 0, 1
-DECILES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,12 @@ class _Cases:
 
 @dataclass(slots=True)
 class _Counts:
-    """What could not be matched, counted."""
+    """What could not be matched, counted, and what is relevant beside the set's own positives."""
 
     rows: int = 0
     rows_unjudged: int = 0
     named: int = 0
+    unknown_relevant: dict[str, set[str]] = field(default_factory=dict)
     without_id: int = 0
     by_twin: int = 0
     unknown_documents: int | None = None
@@ -77,8 +78,9 @@ def judged_rate(mined: MinedSet, judgements: Judgements, corpus: Corpus | None =
             and counts the judged documents that it does not have.
 
     Returns:
-        The rate; ``None`` where no negative is judged, and where the judgements name relevant
-        documents alone and are not said to be complete: each judged negative would be a false one.
+        The rate; ``None`` where no negative is judged; where the judgements name relevant
+        documents alone and are not said to be complete: each judged negative would be a false one;
+        and where they name the set's own positives alone: none would be.
 
     Raises:
         ColumnError: the mined set has no ids of queries or negatives to match by.
@@ -186,6 +188,8 @@ def _read_batch(
             continue
         known = () if positives is None else positives[row]
         counts.named += any(name in judged for name in (*ids[row], *known))
+        new = counts.unknown_relevant.setdefault(query, judgements.relevant(query))
+        new.difference_update(known)
         by_text = twins.get(query, {})
         for place in range(int(ids.offsets[row]), int(ids.offsets[row + 1])):
             grade = judged.get(ids.flat[place])
@@ -235,7 +239,11 @@ def _rate(mined: MinedSet, judgements: Judgements, cases: _Cases, counts: _Count
         "ranks": "of the retriever" if mined.has("negative_ranks") else "place in the row",
     }
     assumed = _assumed(mined, judgements)
-    why = _why_not(judgements, n)
+    beyond = None
+    if mined.has("positive_ids"):
+        beyond = sum(map(len, counts.unknown_relevant.values()))
+    details["relevant_beyond_positives"] = beyond
+    why = _why_not(judgements, n, hits, beyond)
     if why:
         return Rate(METHOD, None, None, None, n, assumed=assumed, why=why, details=details)
     relevant = cases.verdicts == RELEVANT
@@ -244,15 +252,20 @@ def _rate(mined: MinedSet, judgements: Judgements, cases: _Cases, counts: _Count
     low, high = wilson(hits, n)
     details |= {
         **clustered.details(),
-        "by_rank": _by_rank(cases, judged, relevant),
-        "by_score": _by_score(cases, judged, relevant),
+        "by_rank": by_rank(cases.places, judged, relevant),
+        "by_score": by_score(cases.scores, judged, relevant),
     }
     return Rate(METHOD, hits / n, low, high, n, assumed=assumed, details=details)
 
 
-def _why_not(judgements: Judgements, n: int) -> str:
+def _why_not(judgements: Judgements, n: int, hits: int, beyond: int | None) -> str:
     if not n:
         return "no negative has a judgement"
+    if judgements.relevant_only and judgements.complete and not hits and beyond == 0:
+        return (
+            "the judgements name no relevant document but the set's own positives, so no negative "
+            "can be found false; judgements that go deeper are needed"
+        )
     if judgements.relevant_only and not judgements.complete:
         return (
             "the judgements name relevant documents alone, so every judged negative is a false "
@@ -272,42 +285,3 @@ def _assumed(mined: MinedSet, judgements: Judgements) -> tuple[str, ...]:
             "are, lower_bound and upper_bound what holds without this."
         )
     return (*said, *mined.notes)
-
-
-def _group(name: str, judged: int, relevant: int) -> dict[str, Any]:
-    low, high = wilson(relevant, judged)
-    rate = relevant / judged if judged else None
-    return {
-        "name": name, "judged": judged, "relevant": relevant, "rate": rate, "low": low,
-        "high": high,
-    }  # fmt: skip
-
-
-def _by_rank(
-    cases: _Cases, judged: NDArray[np.bool_], relevant: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
-    bins = BINS.of(cases.places)
-    return [
-        _group(name, int(judged[own].sum()), int(relevant[own].sum()))
-        for number, name in enumerate(BINS.names)
-        if (own := bins == number).any()
-    ]
-
-
-def _by_score(
-    cases: _Cases, judged: NDArray[np.bool_], relevant: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
-    """Return the rate in each tenth of the scores, lowest first, and of those without a score."""
-    known = np.isfinite(cases.scores)
-    groups = []
-    if known.any():
-        edges = np.unique(np.quantile(cases.scores[known], np.linspace(0, 1, DECILES + 1)))
-        place = np.searchsorted(edges[1:-1], cases.scores, side="right")
-        for number in range(max(len(edges) - 1, 1)):
-            own = known & (place == number)
-            last = edges[min(number + 1, len(edges) - 1)]
-            group = _group("", int(judged[own].sum()), int(relevant[own].sum()))
-            groups.append({**group, "name": f"{edges[number]:.4g} to {last:.4g}"})
-    if not known.all():
-        groups.append(_group("no score", int(judged[~known].sum()), int(relevant[~known].sum())))
-    return groups

@@ -116,8 +116,26 @@ def test_complete_judgements_of_other_ids_are_no_rate_of_nothing() -> None:
     with pytest.raises(QueryError, match="none of the 1 judged documents is in the corpus"):
         judged_rate(mined(), other, Corpus(TEXTS))
     # A known positive that they name shows that the ids are the same.
-    rate = judged_rate(mined(), Judgements({"1": {"p": 1}}, complete=True))
+    rate = judged_rate(mined(), Judgements({"1": {"p": 1, "z": 1}}, complete=True))
     assert (rate.rate, rate.n) == (0, 2)
+    assert rate.details["relevant_beyond_positives"] == 1
+
+
+def test_judgements_that_are_the_positives_cannot_tell() -> None:
+    """No negative could be false by them: a rate of 0 would be made by the data alone."""
+    for own in ({"1": {"p": 1}}, {"1": {"p": 1}, "2": {"p": 2}}):
+        rate = judged_rate(mined(), Judgements(own, complete=True))
+        assert (rate.rate, rate.low, rate.high) == (None, None, None)
+        assert "but the set's own positives" in rate.why
+    graded = judged_rate(mined(), Judgements({"1": {"p": 1, "a": 0, "b": 0}}))
+    assert (graded.rate, graded.n) == (0, 2)  # somebody looked at these
+    found = judged_rate(mined(hard_negative_ids=[["p", "b"], ["b"], ["c"]],
+                              hard_negative_scores=None),
+                        Judgements({"1": {"p": 1}}, complete=True))  # fmt: skip
+    assert found.rate == 0.5  # a positive among the negatives is found all the same
+    # The positives of a query may stand in several of its rows.
+    twice = mined(query_id=["1", "1", "3"], positive_ids=[["p"], ["z"], ["p"]])
+    assert judged_rate(twice, Judgements({"1": {"p": 1, "z": 1}}, complete=True)).rate is None
 
 
 @pytest.mark.parametrize("name", ["ranks", "scores"])
