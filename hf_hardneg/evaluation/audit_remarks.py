@@ -19,11 +19,15 @@ def remarks_on(rate: Rate) -> list[str]:
 def _of_judgements(details: Mapping[str, Any]) -> Iterator[str]:
     if details.get("share_judged") is None:
         return
-    yield (
-        f"{details['judged']:,} of {details['negatives']:,} negatives are judged, and "
-        f"{details['relevant']:,} of them relevant: the rate over all is "
-        f"{details['lower_bound']:.1%} to {details['upper_bound']:.1%}, whatever the others are."
-    )
+    judged = f"{details['judged']:,} of {details['negatives']:,} negatives"
+    relevant = f"{details['relevant']:,} of them relevant"
+    if details["complete"]:
+        yield f"{judged} are of judged queries, {relevant}."
+    else:
+        yield (
+            f"{judged} are judged, {relevant}: the rate over all is {details['lower_bound']:.1%} "
+            f"to {details['upper_bound']:.1%}, whatever the others are."
+        )
     if "bootstrap" in details:
         low, high = details["bootstrap"]
         effect = details["design_effect"]

@@ -100,9 +100,10 @@ def test_by_judgements(data: Path, tmp_path: Path) -> None:
     shown = " ".join(succeed("audit", data, "--judgements", file, "--html", page).stdout.split())
     assert "False negatives: 50.0% (15.0% to 85.0%; judged, n = 4 negatives)" in shown
     assert "Assumed: A grade above 0 means relevant" in shown
-    assert "4 of 300 negatives are judged" in shown
+    assert "4 of 300 negatives are judged, 2 of them relevant: the rate over all is 0.7%" in shown
     assert "57 of 60 rows have a query without judgements" in shown
     text = page.read_text()
+    assert "By judgements" in text
     assert "50.0% (15.0% to 85.0%; judged, n = 4 negatives)" in text
     assert "A grade above 0 means relevant" in text
 
@@ -117,6 +118,11 @@ def test_relevant_documents_alone_are_no_rate_unless_said_to_be_complete(
     assert "unknown (judged" in succeed("audit", data, "--judgements", file).stdout
     [rate] = rates(data, "--judgements", file, "--complete-judgements")
     assert (rate["rate"], rate["n"]) == (0.2, 300)
+    # Of the positives themselves 0% would be so whatever was mined.
+    file = qrels(tmp_path / "known.tsv", *((f"q{q}", f"d{q}", 1) for q in range(QUERIES)))
+    shown = succeed("audit", data, "--judgements", file, "--complete-judgements").stdout
+    assert "no relevant document but the set's own positives" in " ".join(shown.split())
+    assert "0.0%" not in shown[shown.index("False negatives") :]
 
 
 def test_judgements_of_something_else(data: Path, corpus: Path, tmp_path: Path) -> None:
