@@ -106,15 +106,16 @@ def _own_documents(mined: MinedSet, seed: int) -> Corpus:
 
 def _keys(mined: MinedSet) -> tuple[NDArray[np.uint64], int]:
     """Return the keys of all texts, and the greatest number of negatives of a query."""
-    keys, queries, counts = np.zeros(0, np.uint64), [], []
+    keys, queries, counts = [], [], []
     for batch in mined.batches():
         offsets, negatives = batch.keys("negatives")
         queries.append(text_keys(batch.queries()))
         counts.append(np.diff(offsets))
-        keys = np.unique(np.concatenate([keys, negatives, batch.keys("positives")[1]]))
+        keys.append(np.unique(np.concatenate([negatives, batch.keys("positives")[1]])))
     _, place = np.unique(np.concatenate(queries), return_inverse=True)
     widest = int(np.bincount(place, weights=np.concatenate(counts)).max())
-    return keys[keys != EMPTY_TEXT_KEY], widest
+    every = np.unique(np.concatenate(keys))
+    return every[every != EMPTY_TEXT_KEY], widest
 
 
 def _texts(mined: MinedSet, wanted: NDArray[np.uint64]) -> list[dict[str, str]]:
