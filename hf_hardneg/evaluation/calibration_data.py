@@ -228,10 +228,13 @@ def _of_labels(
     if not len(pairs.labels):
         raise QueryError(f"calibrate: {pairs.name} holds no labelled pair; expected some.")
     keys = pairs.document_keys.copy()
-    named = [place for place, name in enumerate(pairs.document_ids) if name]
-    rows = corpus.rows_of_ids([pairs.document_ids[place] for place in named])
-    _refuse_unknown(pairs.name, "document", [pairs.document_ids[p] for p in named], rows != NO_ROW)
-    keys[named] = corpus.document_keys[rows]
+    named = np.array([place for place, name in enumerate(pairs.document_ids) if name], np.int64)
+    ids = [pairs.document_ids[place] for place in named.tolist()]
+    rows = corpus.rows_of_ids(ids)
+    # The sample of a set without ids has ids made of its texts: there the text says which it is.
+    by_text = pairs.with_text[named] & np.isin(keys[named], corpus.document_keys)
+    _refuse_unknown(pairs.name, "document", ids, (rows != NO_ROW) | by_text)
+    keys[named[rows != NO_ROW]] = corpus.document_keys[rows[rows != NO_ROW]]
     asked = pairs.query_keys.copy()
     if len(queries.ids):
         by_id = dict(zip(queries.ids, queries.keys, strict=True))
@@ -257,7 +260,7 @@ def _of_labels(
     notes += [f"{count:,} lines of labels left out: {why}." for why, count in
               sorted(pairs.left_out.items())]  # fmt: skip
     if len(np.unique(marks)) < len(marks):
-        notes.append("Some pairs were labelled several times; the first label counts.")
+        notes.append("Some pairs were labelled under several ids of one text; the first counts.")
     return _Known(queries, candidates, relevance, weights, False, "labels", tuple(notes))
 
 

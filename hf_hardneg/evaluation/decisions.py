@@ -75,6 +75,7 @@ class Outcome:
         rows: rows of the query.
         ranks: sum of the negatives' ranks.
         hardness: sum of the negatives' scores over the positive's.
+        squares: sum of the squared weights in ``cases``.
     """
 
     false: Floats
@@ -84,6 +85,7 @@ class Outcome:
     rows: Floats
     ranks: Floats
     hardness: Floats
+    squares: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,7 @@ def outcome_of(data: CalibrationSet, decision: Decision, n: int) -> Outcome:
         rows=total(np.ones(len(counts))),
         ranks=total(of(data.candidates.ranks).sum(axis=1)),
         hardness=total(of(np.nan_to_num(relative)).sum(axis=1)),
+        squares=total((weights**2).sum(axis=1)),
     )
 
 

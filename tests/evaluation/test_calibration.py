@@ -198,8 +198,8 @@ def write_labels(topics: Topics, data: CalibrationSet, path: Path) -> Path:
                               "weight": 1 / chance})  # fmt: skip
     more = [
         {**lines[0], "document_id": "d1", "label": None},
-        {**lines[0], "label": "unsure"},
-        {**lines[0], "label": "bad_query"},
+        {**lines[0], "document_id": "d1", "annotator": "b", "label": "unsure"},
+        {**lines[0], "document_id": "d1", "annotator": "c", "label": "bad_query"},
         {**lines[0], "label": "false_negative", "control": True},
     ]
     return write_lines(path, [*lines, *more])
@@ -227,16 +227,66 @@ def test_labels_of_a_sample_give_the_rates_of_all(
     assert any("lines of labels left out: unsure" in note for note in found.notes)
 
 
+def few_labels(topics: Topics, data: CalibrationSet, path: Path) -> Path:
+    """The label of every twenty-ninth candidate."""
+    names, lines = list(topics.documents), []
+    for line, query in enumerate(data.queries.ids):
+        for slot in np.flatnonzero(data.eligible[line]):
+            if (line + 3 * slot) % 29:
+                continue
+            document = names[data.candidates.rows[line, slot]]
+            label = "false_negative" if document in topics.relevant[query] else "true_negative"
+            lines.append({"query_id": query, "document_id": document, "label": label, "weight": 29})
+    return write_lines(path, lines)
+
+
+def test_few_labels_without_a_false_negative_promise_little(
+    topics: Topics, data: CalibrationSet, home: Path, tmp_path: Path
+) -> None:
+    path = few_labels(topics, data, tmp_path / "labels.jsonl")
+    some = from_judgements(topics, home, judgements=None, labels=path)
+    assert (some.weights > 0).sum() < 200
+    # Of 48 calibration queries' 144 negatives some five have a label.
+    for met in calibrate(some, [0.001, 0.01, 0.05], num_negatives=N).met:
+        assert met.certified is None
+        assert met.estimate is not None
+
+
+def test_labels_count_as_for_the_rate_in_any_order(tmp_path: Path) -> None:
+    def line(annotator: str, label: object, document: str = "d0") -> dict[str, Any]:
+        return {"query_id": "q0", "document_id": document, "label": label, "annotator": annotator}
+
+    lines = [
+        line("a", "false_negative"), line("b", "true_negative"), line("c", "unsure"),
+        line("a", 1, "d1"), line("b", "bad_query", "d1"), line("a", 0.25, "d2"),
+    ]  # fmt: skip
+    for order in (lines, lines[::-1]):
+        found = read_labels(write_lines(tmp_path / "labels.jsonl", order))
+        assert (found.document_ids, found.labels.tolist()) == (["d0", "d2"], [0.5, 0.25])
+
+
+def test_labels_of_a_set_without_ids_are_found_by_their_texts(
+    topics: Topics, home: Path, tmp_path: Path
+) -> None:
+    records = [
+        {"query": topics.queries["q0"], "document": topics.documents[name], "label": 1,
+         "query_id": "q-made", "document_id": f"d-{number}"}
+        for number, name in enumerate(topics.relevant["q0"][1:])
+    ]  # fmt: skip
+    path = write_lines(tmp_path / "labels.jsonl", records)
+    found = from_judgements(topics, home, judgements=None, labels=path)
+    assert (found.relevance == 1).sum() > 3
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{", "line 1: no JSON"),
-        ('{"query_id": "q0", "document_id": "d0"}', "field 'label'"),
-        ('{"query_id": "q0", "document_id": "d0", "label": 2}', "the label is 2"),
-        ('{"query_id": "q0", "document_id": "d0", "label": "yes"}', "the label is 'yes'"),
-        ('{"query_id": "q0", "document_id": "d0", "label": true}', "the label is True"),
+        ('{"query_id": "q0", "document_id": "d0", "label": 2}', "label is 2"),
+        ('{"query_id": "q0", "document_id": "d0", "label": "yes"}', "label is 'yes'"),
+        ('{"query_id": "q0", "document_id": "d0", "label": true}', "label is True"),
         ('{"query_id": "q0", "document_id": "d0", "label": 1, "weight": 0}', "weight is 0"),
-        ('{"document_id": "d0", "label": 1}', "expected a query and a document"),
+        ('{"document_id": "d0", "label": 1}', "no query or no document"),
     ],
 )
 def test_damaged_labels(line: str, message: str, tmp_path: Path) -> None:
