@@ -118,6 +118,14 @@ def test_an_outcome_is_what_mining_gives(topics: Topics, data: CalibrationSet, h
     assert measured.rate == pytest.approx(sum(false.values()) / len(ranks))
 
 
+def test_no_false_negative_is_not_none_there(topics: Topics, data: CalibrationSet) -> None:
+    outcome = outcome_of(data, Decision(0, "", (data.relevance == 0) & (data.weights > 0)), N)
+    measured = measure(outcome, N, interval=True)
+    assert measured.rate == measured.low == 0
+    # As if each of the 120 queries were one case.
+    assert measured.high == pytest.approx(wilson(0, QUERIES)[1])
+
+
 IDS = "hard_negative_ids"
 
 
