@@ -40,7 +40,7 @@ from hf_hardneg.risk_control import (
 )
 from hf_hardneg.risk_fit import RiskFit, fit_risk, reliability
 from hf_hardneg.risk_model import Cut, RiskModel
-from hf_hardneg.risk_signals import Signals, signals_of
+from hf_hardneg.risk_signals import Signals, signals_of, source_name
 from hf_hardneg.strategy import Strategy
 
 __all__ = ["PARTS", "calibrate"]
@@ -358,7 +358,8 @@ def _with_figures(
         "held_out": reliability(probabilities[held], data.relevance[held], data.weights[held]),
         "queries_held_out": int(split.held_out.sum()),
     }
-    return model.with_(cuts=tuple(cuts), figures=figures)
+    name = source_name(data.retriever)
+    return model.with_(cuts=tuple(cuts), figures=figures, retriever=name)
 
 
 def _curve(one: _Tried, split: _Parts, n: int) -> tuple[str, tuple[Point, ...]]:

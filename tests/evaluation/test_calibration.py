@@ -166,6 +166,20 @@ def test_what_is_certified_holds_and_what_is_printed_mines_it(
     json.loads(found.to_json())
 
 
+def test_a_promise_is_said_to_be_none_for_another_retriever(
+    topics: Topics, data: CalibrationSet, home: Path
+) -> None:
+    model = calibrate(data, [0.3], num_negatives=N).model
+    for depth, other in ((40, False), (30, True)):
+        miner = OfflineMiner(
+            f"bm25@{depth}+risk", corpus=str(topics.folder), num_negatives=N, cache_dir=home,
+            target=0.3, model=model.to_json(),
+        )  # fmt: skip
+        notes = " ".join(miner.report(miner.mine(topics.rows())).notes)
+        assert "is promised" in notes
+        assert ("nothing is promised unless" in notes) == other
+
+
 def test_the_same_input_gives_the_same_result_in_any_order(
     topics: Topics, data: CalibrationSet, home: Path
 ) -> None:
