@@ -88,7 +88,7 @@ EstimatorOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="How the rate of false negatives is found; may be repeated, the first is shown in "
-        "the table.  [default: judged]",
+        "the table.  [default: judged with --judgements, else hidden]",
     ),
 ]
 TrainOption = Annotated[

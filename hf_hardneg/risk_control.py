@@ -37,7 +37,7 @@ from hf_hardneg.errors import ParameterError
 
 __all__ = [
     "betting_p_value", "conformal_place", "excess", "fewest_queries", "fixed_sequence",
-    "hoeffding_bentkus", "normal_p_value",
+    "hoeffding_bentkus", "normal_p_value", "tail_p_value",
 ]  # fmt: skip
 
 BETS = 100
@@ -116,7 +116,9 @@ def normal_p_value(z: Floats) -> float:
     """Return the one-sided p-value of the normal approximation for ``E[z] > 0``.
 
     For samples of labels whose weights have no known bound: right as queries grow many, and no
-    statement about few. 1 where nothing varies: no evidence is not evidence.
+    statement about few. 1 where nothing varies: no evidence is not evidence. Never alone: with few
+    labels and no false negative among them the spread is that of the draw, and the value is tiny
+    at any target, see :func:`tail_p_value`.
 
     Args:
         z: of each query, labels weighted by 1 over their chance of being drawn, (queries,).
@@ -126,6 +128,28 @@ def normal_p_value(z: Floats) -> float:
     if len(z) < 2 or not (spread := float(np.std(z, ddof=1))):
         return 1.0
     return float(norm.cdf(float(np.mean(z)) / (spread / math.sqrt(len(z)))))
+
+
+def tail_p_value(rate: float, effective: float, target: float) -> float:
+    """Return the chance of so low a rate in so many independent cases, if the target is the truth.
+
+    ``P(Binomial(n, a) <= n r)``, by the incomplete beta function also where ``n r`` is no whole
+    number. Ten labels that are all of true negatives give ``(1 - a)^10``: they speak against a
+    rate of 20%, and say next to nothing of 1%.
+
+    Source: as for intervals, E. L. Korn, B. I. Graubard, "Confidence intervals for proportions with
+    small expected number of positive counts estimated from survey data", Survey Methodology 24
+    (1998), 193-201: the binomial with an effective number of cases. As a test it is ours.
+
+    Args:
+        rate: of the sample.
+        effective: independent cases that would make the rate as sure as it is; 0 gives 1.
+        target: the rate that is tested.
+    """
+    from scipy.special import betainc  # half a second
+
+    hits = rate * effective
+    return 1.0 if hits >= effective else float(betainc(effective - hits, hits + 1, 1 - target))
 
 
 def fixed_sequence(p_values: Floats, delta: float) -> int:

@@ -85,6 +85,8 @@ class RiskModel:
         label_frequency: ``c``, the share of the relevant that are labelled, above 0, at most 1.
         cuts: what is known of cuts on the probability.
         figures: how well it is calibrated, on queries that it was not fitted to.
+        retriever: what found the candidates that the cuts are about, as
+            :func:`~hf_hardneg.risk_signals.source_name` names it; empty where it is not known.
     """
 
     signals: tuple[str, ...]
@@ -101,6 +103,7 @@ class RiskModel:
     label_frequency: float = 1.0
     cuts: tuple[Cut, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+    retriever: str = ""
 
     def probabilities(self, values: Floats, names: Sequence[str]) -> Floats:
         """Return the probability of each candidate, ``nan`` where a signal is missing.

@@ -36,7 +36,7 @@ from hf_hardneg.candidates import NO_ROW, Candidates, Queries
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.stage_inputs import VectorSource
 
-__all__ = ["Signals", "over", "signals_of"]
+__all__ = ["Signals", "over", "signals_of", "source_name"]
 
 BOUND = 10.0
 LEAST_DIVISOR = 1e-6
@@ -78,6 +78,12 @@ def signals_of(queries: Queries, candidates: Candidates, source: VectorSource) -
     values[~candidates.filled] = np.nan
     values[~np.isfinite(values)] = np.nan
     return Signals(tuple(named), values)
+
+
+def source_name(source: VectorSource) -> str:
+    """Return a retriever with its depth and all parameters, and those behind it."""
+    own = source.expression()
+    return f"{own} of [{', '.join(map(source_name, source.parts))}]" if len(source.parts) else own
 
 
 def over(values: Floats, divisors: Floats) -> Floats:

@@ -75,6 +75,9 @@ class VectorSource(Protocol):
     def parts(self) -> Sequence[VectorSource]:
         """The retrievers whose lists it works on; none if it searches by itself."""
 
+    def expression(self) -> str:
+        """Return it as it stands in a strategy string, with its parameters."""
+
     @property
     def unit_vectors(self) -> bool:
         """Whether scores are cosines of vectors. May open a model."""

@@ -16,6 +16,7 @@ from hf_hardneg.risk_control import (
     fixed_sequence,
     hoeffding_bentkus,
     normal_p_value,
+    tail_p_value,
 )
 
 DELTA, DRAWS, QUERIES, N = 0.1, 1_000, 60, 5
@@ -100,6 +101,20 @@ def test_normal_p_value() -> None:
     assert normal_p_value(z) == pytest.approx(0.5 * math.erfc(-t / math.sqrt(2)))
     assert normal_p_value(np.full(9, -0.1)) == 1  # nothing varies
     assert normal_p_value(np.array([-0.1])) == 1
+
+
+def test_tail_p_value_is_the_binomial() -> None:
+    assert tail_p_value(0.0, 10, 0.01) == pytest.approx(0.99**10)
+    binomial = 0.9**20 + 20 * 0.1 * 0.9**19
+    assert tail_p_value(1 / 20, 20, 0.1) == pytest.approx(binomial)
+    assert tail_p_value(1.0, 7, 0.1) == 1
+    assert tail_p_value(0.0, 0, 0.1) == 1
+
+
+def test_a_sample_of_few_labels_is_no_evidence() -> None:
+    # Ten labels of 500 negatives, none relevant: the normal approximation is sure of 1%.
+    z = excess(np.zeros(100), np.where(np.arange(100) < 10, 50.0, 0.0), 0.01, 5)
+    assert normal_p_value(z) < 0.001 < 0.9 < tail_p_value(0.0, 10, 0.01)
 
 
 def test_fixed_sequence_stops_at_the_first_failure() -> None:

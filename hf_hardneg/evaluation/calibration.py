@@ -16,6 +16,7 @@ from hf_hardneg.checks import fraction, whole_number
 from hf_hardneg.errors import ParameterError, QueryError
 from hf_hardneg.evaluation.calibration_data import CalibrationSet, labelled_pairs
 from hf_hardneg.evaluation.calibration_report import Calibration, Choice, Met, Point
+from hf_hardneg.evaluation.clustered import score_interval
 from hf_hardneg.evaluation.decisions import (
     RISK,
     RISK_SERVED,
@@ -35,10 +36,11 @@ from hf_hardneg.risk_control import (
     fewest_queries,
     fixed_sequence,
     normal_p_value,
+    tail_p_value,
 )
 from hf_hardneg.risk_fit import RiskFit, fit_risk, reliability
 from hf_hardneg.risk_model import Cut, RiskModel
-from hf_hardneg.risk_signals import Signals, signals_of
+from hf_hardneg.risk_signals import Signals, signals_of, source_name
 from hf_hardneg.strategy import Strategy
 
 __all__ = ["PARTS", "calibrate"]
@@ -204,7 +206,19 @@ def _p_value(outcome: Outcome, target: float, n: int, *, complete: bool) -> floa
     """Return the p-value of a decision for a rate above the target."""
     places = n * outcome.rows.max(initial=1)
     z = excess(outcome.false, outcome.cases, target, int(places))
-    return betting_p_value(z, target) if complete else normal_p_value(z)
+    if complete:
+        return betting_p_value(z, target)
+    return max(normal_p_value(z), _tail_p_value(outcome, target))
+
+
+def _tail_p_value(outcome: Outcome, target: float) -> float:
+    """Return what the labels would say by the binomial, were they as many independent ones."""
+    cases = float(outcome.cases.sum())
+    if not cases:
+        return 1.0
+    kish = cases**2 / float(outcome.squares.sum())
+    effective, _ = score_interval(outcome.false, outcome.cases, kish, kish=kish)
+    return tail_p_value(float(outcome.false.sum()) / cases, effective, target)
 
 
 def _passed(one: _Tried, split: _Parts, target: float, n: int, *, complete: bool) -> range:
@@ -344,7 +358,8 @@ def _with_figures(
         "held_out": reliability(probabilities[held], data.relevance[held], data.weights[held]),
         "queries_held_out": int(split.held_out.sum()),
     }
-    return model.with_(cuts=tuple(cuts), figures=figures)
+    name = source_name(data.retriever)
+    return model.with_(cuts=tuple(cuts), figures=figures, retriever=name)
 
 
 def _curve(one: _Tried, split: _Parts, n: int) -> tuple[str, tuple[Point, ...]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.evaluation.calibration_data import CalibrationSet
-from hf_hardneg.evaluation.rates import bootstrap_ratio
+from hf_hardneg.evaluation.clustered import clustered_interval
 from hf_hardneg.filters import MarginFilter, RankFilter, ScoreFilter
 from hf_hardneg.filters.base import Filter
 from hf_hardneg.filters.risk import within
@@ -30,7 +30,6 @@ SKIPS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 20, 25, 30, 35, 40, 50, 60, 70,
 SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 QUANTILES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 CUTS = 40
-REPEATS = 500
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +74,7 @@ class Outcome:
         rows: rows of the query.
         ranks: sum of the negatives' ranks.
         hardness: sum of the negatives' scores over the positive's.
+        squares: sum of the squared weights in ``cases``.
     """
 
     false: Floats
@@ -84,6 +84,7 @@ class Outcome:
     rows: Floats
     ranks: Floats
     hardness: Floats
+    squares: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class Measured:
 
     Attributes:
         rate: share of false negatives among the negatives; ``None`` where there are none.
-        low, high: its 95% interval, queries drawn anew (bootstrap).
+        low, high: its 95% interval; see
+            :func:`~hf_hardneg.evaluation.clustered.clustered_interval`.
         mean_rank: of the negatives; lower is harder.
         hardness: mean score over the positive's.
         served: share of the rows that have all the negatives that were asked for.
@@ -257,6 +259,7 @@ def outcome_of(data: CalibrationSet, decision: Decision, n: int) -> Outcome:
         rows=total(np.ones(len(counts))),
         ranks=total(of(data.candidates.ranks).sum(axis=1)),
         hardness=total(of(np.nan_to_num(relative)).sum(axis=1)),
+        squares=total((weights**2).sum(axis=1)),
     )
 
 
@@ -277,7 +280,9 @@ def measure(outcome: Outcome, n: int, *, interval: bool = False, seed: int = 0) 
     cases, chosen, rows = outcome.cases.sum(), outcome.chosen.sum(), outcome.rows.sum()
     low = high = None
     if interval and cases:
-        low, high = bootstrap_ratio(outcome.false, outcome.cases, seed=seed, repeats=REPEATS)
+        kish = float(cases**2 / outcome.squares.sum())
+        found = clustered_interval(outcome.false, outcome.cases, kish, seed=seed, kish=kish)
+        low, high = found.low, found.high
     return Measured(
         rate=float(outcome.false.sum() / cases) if cases else None,
         low=low,

@@ -77,9 +77,10 @@ def hidden_positive_rate(
         seed: of the draw, not negative.
 
     Returns:
-        The rate over negatives; ``None`` where fewer than 10 queries have enough positives, or no
-        negatives were found for them. ``details`` has the share of queries with at least one false
-        negative and its interval, and how many hidden ones the pool held.
+        The rate over negatives; ``None`` where fewer than 10 queries have enough positives, no
+        negatives were found for them, or a stage cannot be fitted to so few known positives.
+        ``details`` has the share of queries with at least one false negative and its interval, and
+        how many hidden ones the pool held.
 
     Raises:
         ColumnError, QueryError, CorpusError: data that the miner cannot use.
@@ -107,7 +108,14 @@ def hidden_positive_rate(
     rows = _with_kept(knowing, dataset, first, keys, positives)
     blind = knowing.forgetting()
     pool = blind.retrieve(rows)
-    mined = MinedSet.of(blind.select(pool), corpus=corpus)
+    try:
+        mined = MinedSet.of(blind.select(pool), corpus=corpus)
+    except QueryError as error:
+        if not blind.fits:
+            raise
+        # Such as the risk filter without a model, which learns from several known positives.
+        why = f"a stage cannot be fitted where {keep} positives of each query are known: {error}"
+        return Rate(METHOD, None, None, None, 0, assumed=assumed, why=why, details=details)
     found = _count(mined, corpus, positives, eligible)
     details |= _in_pool(pool, corpus, rows, knowing, positives)
     return _rate(found, seed, assumed, details)

@@ -9,10 +9,10 @@ import numpy as np
 
 from hf_hardneg.checks import whole_number
 from hf_hardneg.errors import ParameterError
+from hf_hardneg.evaluation.clustered import clustered_interval
 from hf_hardneg.evaluation.measures import parse_measures
 from hf_hardneg.evaluation.metric_inputs import flat_scores
 from hf_hardneg.evaluation.ranking_scores import Ranked, score_lists
-from hf_hardneg.evaluation.rates import bootstrap_ratio, wilson
 from hf_hardneg.evaluation.reuse import ReuseCounts, gini
 from hf_hardneg.evaluation.score_hardness import TEMPERATURE, ScoreTally
 from hf_hardneg.hashing import exact_keys
@@ -71,8 +71,8 @@ def false_negative_figures(predictions: Examples, references: Examples) -> Figur
 
     With ``judged`` in any reference, negatives that are neither judged nor relevant are left out:
     nobody looked at them. Without, they count as true negatives, and the rate is a lower bound.
-    The interval draws queries anew, because negatives of one query are alike. Where none or all
-    negatives are false there is nothing to vary, and it is Wilson's, with one case a query.
+    The interval takes queries for the units, because negatives of one query are alike; it is that
+    of :func:`~hf_hardneg.evaluation.clustered.clustered_interval`.
 
     Args:
         predictions: ``ids`` of the negatives of each query.
@@ -86,14 +86,11 @@ def false_negative_figures(predictions: Examples, references: Examples) -> Figur
         own = [name for name in negatives["ids"] if name in counted]
         hits[place], cases[place] = sum(name in relevant for name in own), len(own)
     whole = int(cases.sum())
-    low, high = bootstrap_ratio(hits, cases)
-    queries = int(np.count_nonzero(cases))
-    if hits.sum() in (0, whole):
-        low, high = wilson(queries if hits.sum() else 0, queries)
+    found = clustered_interval(hits, cases, whole) if whole else None
     return {
         "false_negative_rate": float(hits.sum() / whole) if whole else None,
-        "false_negative_rate_low": low if whole else None,
-        "false_negative_rate_high": high if whole else None,
+        "false_negative_rate_low": found.low if found else None,
+        "false_negative_rate_high": found.high if found else None,
         "false_negatives": int(hits.sum()),
         "false_negative_rate_negatives": whole,
         "false_negative_rate_left_out": sum(len(own["ids"]) for own in predictions) - whole,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hf_hardneg.checks import fraction, one_of, whole_number
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import PoolError, QueryError
+from hf_hardneg.errors import PoolError, QueryError, listing
 from hf_hardneg.evaluation.label_sample import CONTROL, LabelSample
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.evaluation.mined_frame import MinedFrame
@@ -108,7 +108,8 @@ def draw_pairs(
     A pair is drawn by a hash of (seed, query, document): the order of the rows decides nothing,
     and a larger sample of the same data holds the smaller one, stratum by stratum. Its weight is
     1 / the probability that it is drawn: with ``y`` the labels, ``sum of weight * y`` over the
-    sample is an unbiased estimate of the sum over all pairs.
+    sample is an unbiased estimate of the sum over all pairs. Where ``size`` is below the number of
+    strata some are not drawn from, and a note says which.
 
     Source of the estimate: D. Horvitz, D. Thompson, "A generalization of sampling without
     replacement from a finite universe", Journal of the American Statistical Association 47 (1952),
@@ -162,8 +163,21 @@ def draw_pairs(
         strata={name: (stratum.size, number) for name, stratum, number in strata},
         controls=(gathered.controls.size, mixed_in),
         known_positives=gathered.left_out,
-        notes=(*frame.notes, *_notes(asked, (sum(drawn), mixed_in), gathered.empty)),
+        notes=(
+            *frame.notes,
+            *_notes(asked, (sum(drawn), mixed_in), gathered.empty),
+            *_not_drawn([name for name, own, number in strata if own.size and not number]),
+        ),
     )
+
+
+def _not_drawn(names: list[str]) -> Iterator[str]:
+    if names:
+        yield (
+            f"nothing is drawn of the ranks {listing(names, 10)}: the sample is too small for all "
+            "strata, and what is worked out from it says nothing of these. Ask for more pairs, or "
+            "draw without strata (by none)."
+        )
 
 
 def _notes(asked: tuple[int, int], drawn: tuple[int, int], empty: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from hf_hardneg.hashing import mix
 from hf_hardneg.risk_fit import fit_risk
 from hf_hardneg.risk_hidden import hidden_pairs
 from hf_hardneg.risk_model import RiskModel
-from hf_hardneg.risk_signals import signals_of
+from hf_hardneg.risk_signals import signals_of, source_name
 from hf_hardneg.stage_inputs import Rows
 
 __all__ = ["RiskFilter", "within"]
@@ -159,7 +159,19 @@ class RiskFilter(BoundStage, Filter):
                 f"({cut.promise}, delta {cut.delta}, {cut.queries:,} queries) for "
                 f"{cut.num_negatives} negatives a query from the top, of queries like those."
             )
+            said += self._not_as_calibrated(self._model.retriever)
         return tuple(said)
+
+    def _not_as_calibrated(self, calibrated: str) -> list[str]:
+        """Say where the candidates are not those that the cut is about."""
+        if not calibrated or self._source is None:
+            return []
+        if (mines := source_name(self._source)) == calibrated:
+            return []
+        return [
+            f"risk: the cut was calibrated on what {calibrated} finds, and this is {mines}: "
+            "nothing is promised unless these are the same candidates."
+        ]
 
     def probabilities(self, queries: Queries, candidates: Candidates) -> NDArray[np.float64]:
         """Return the estimated probability of being relevant, shape (batch, k).

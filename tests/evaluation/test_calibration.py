@@ -16,6 +16,7 @@ from hf_hardneg.errors import FormatError, ParameterError, QueryError, StrategyE
 from hf_hardneg.evaluation.calibration import calibrate
 from hf_hardneg.evaluation.calibration_data import CalibrationSet, calibration_set
 from hf_hardneg.evaluation.decisions import Decision, measure, outcome_of
+from hf_hardneg.evaluation.label_cases import LabelCases
 from hf_hardneg.evaluation.label_rate import label_rate
 from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.evaluation.rates import wilson
@@ -119,6 +120,14 @@ def test_an_outcome_is_what_mining_gives(topics: Topics, data: CalibrationSet, h
     assert measured.rate == pytest.approx(sum(false.values()) / len(ranks))
 
 
+def test_no_false_negative_is_not_none_there(topics: Topics, data: CalibrationSet) -> None:
+    outcome = outcome_of(data, Decision(0, "", (data.relevance == 0) & (data.weights > 0)), N)
+    measured = measure(outcome, N, interval=True)
+    assert measured.rate == measured.low == 0
+    # As if each of the 120 queries were one case.
+    assert measured.high == pytest.approx(wilson(0, QUERIES)[1])
+
+
 IDS = "hard_negative_ids"
 
 
@@ -157,6 +166,20 @@ def test_what_is_certified_holds_and_what_is_printed_mines_it(
     ) / sum(map(len, by_cut[IDS]))
     assert wrong <= 0.3
     json.loads(found.to_json())
+
+
+def test_a_promise_is_said_to_be_none_for_another_retriever(
+    topics: Topics, data: CalibrationSet, home: Path
+) -> None:
+    model = calibrate(data, [0.3], num_negatives=N).model
+    for depth, other in ((40, False), (30, True)):
+        miner = OfflineMiner(
+            f"bm25@{depth}+risk", corpus=str(topics.folder), num_negatives=N, cache_dir=home,
+            target=0.3, model=model.to_json(),
+        )  # fmt: skip
+        notes = " ".join(miner.report(miner.mine(topics.rows())).notes)
+        assert "is promised" in notes
+        assert ("nothing is promised unless" in notes) == other
 
 
 def test_the_same_input_gives_the_same_result_in_any_order(
@@ -292,6 +315,58 @@ def test_from_a_sample_to_a_decision(kind: str, topics: Topics, home: Path, tmp_
     used = sum(not row.control for row in drawn)
     assert any(f"{used:,} of {used:,} labelled pairs are" in note for note in values["notes"])
     assert values["origin"] == "labels"
+
+
+def few_labels(topics: Topics, data: CalibrationSet, path: Path) -> Path:
+    """The label of every twenty-ninth candidate."""
+    names, lines = list(topics.documents), []
+    for line, query in enumerate(data.queries.ids):
+        for slot in np.flatnonzero(data.eligible[line]):
+            if (line + 3 * slot) % 29:
+                continue
+            document = names[data.candidates.rows[line, slot]]
+            label = "false_negative" if document in topics.relevant[query] else "true_negative"
+            lines.append({"query_id": query, "document_id": document, "label": label, "weight": 29})
+    return write_lines(path, lines)
+
+
+def test_few_labels_without_a_false_negative_promise_little(
+    topics: Topics, data: CalibrationSet, home: Path, tmp_path: Path
+) -> None:
+    path = few_labels(topics, data, tmp_path / "labels.jsonl")
+    some = from_judgements(topics, home, judgements=None, labels=path)
+    assert (some.weights > 0).sum() < 200
+    # Of 48 calibration queries' 144 negatives some five have a label.
+    for met in calibrate(some, [0.001, 0.01, 0.05], num_negatives=N).met:
+        assert met.certified is None
+        assert met.estimate is not None
+
+
+def test_labels_count_as_for_the_rate_in_any_order(tmp_path: Path) -> None:
+    def line(annotator: str, label: object, document: str = "d0") -> dict[str, Any]:
+        return {"query_id": "q0", "document_id": document, "label": label, "annotator": annotator}
+
+    lines = [
+        line("a", "false_negative"), line("b", "true_negative"), line("c", "unsure"),
+        line("a", 1, "d1"), line("b", "bad_query", "d1"), line("a", 0.25, "d2"),
+    ]  # fmt: skip
+    for order in (lines, lines[::-1]):
+        labels = Labels.read(write_lines(tmp_path / "labels.jsonl", order))
+        decided = {case.label.document_id: case.value for case in LabelCases.of(labels).decided}
+        assert decided == {"d0": 0.5, "d2": 0.25}
+
+
+def test_labels_of_a_set_without_ids_are_found_by_their_texts(
+    topics: Topics, home: Path, tmp_path: Path
+) -> None:
+    records = [
+        {"query": topics.queries["q0"], "document": topics.documents[name], "label": 1,
+         "query_id": "q-made", "document_id": f"d-{number}"}
+        for number, name in enumerate(topics.relevant["q0"][1:])
+    ]  # fmt: skip
+    path = write_lines(tmp_path / "labels.jsonl", records)
+    found = from_judgements(topics, home, judgements=None, labels=path)
+    assert (found.relevance == 1).sum() > 3
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_hardneg import OfflineMiner
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.evaluation.compare_figures import (
+    ESTIMATORS,
+    Case,
     check_estimators,
     diversity,
     hardness,
@@ -117,3 +120,24 @@ def test_gains_are_taken_seed_by_seed() -> None:
 def test_an_unknown_estimator_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"'juged' is not known. Did you mean 'judged'"):
         check_estimators(["juged"])
+
+
+def test_judgements_that_are_the_known_positives_give_no_rate() -> None:
+    data = Dataset.from_dict(
+        {"query_id": ["q1", "q2"], "query": ["red fox", "blue whale"],
+         "positive_ids": [["d1"], ["d3"]]}
+    )  # fmt: skip
+    texts = {"d1": "a red fox", "d2": "red fox runs", "d3": "blue whale", "d4": "whale song blue"}
+    miner = OfflineMiner("bm25@3", corpus=texts, num_negatives=1).knowing(data)
+    mined = MinedSet.of(miner.mine(data))
+    assert miner.corpus is not None
+
+    def rate(q1: dict[str, int]) -> tuple[float | None, str]:
+        judgements = {"q1": q1, "q2": {"d3": 1}}
+        found = ESTIMATORS["judged"](Case(miner, data, mined, miner.corpus, judgements, 0))
+        return found.rate, found.why
+
+    assert rate({"d1": 1})[0] is None
+    assert "no relevant document of these queries but the known positives" in rate({"d1": 1})[1]
+    assert rate({"d1": 1, "d2": 1})[0] == 0.5
+    assert rate({"d1": 1, "d2": 0})[0] == 0.0  # looked at, and not relevant

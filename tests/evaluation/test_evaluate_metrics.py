@@ -145,6 +145,16 @@ def test_no_false_negative_is_not_certainty() -> None:
     assert nothing["false_negative_rate"] is nothing["false_negative_rate_low"] is None
 
 
+@pytest.mark.parametrize("queries", [1, 4])
+def test_queries_that_are_all_alike_are_not_certainty(queries: int) -> None:
+    rows = [{"ids": ["a", "b"], "scores": []}] * queries
+    known = [{"ids": ["b"], "scores": [], "judged": []}] * queries
+    figures = false_negative_figures(rows, known)
+    assert figures["false_negative_rate"] == 0.5
+    assert float(figures["false_negative_rate_low"] or 0) < 0.35
+    assert float(figures["false_negative_rate_high"] or 0) > 0.65
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_cards(name: str) -> None:
     _, front, body = (METRICS / name / "README.md").read_text(encoding="utf-8").split("---", 2)

@@ -169,6 +169,15 @@ def test_a_strategy_that_sees_all_rows_sees_the_others_too() -> None:
     assert found.n <= 33
 
 
+def test_a_stage_that_cannot_be_fitted_to_what_is_left_is_said() -> None:
+    own = OfflineMiner("bm25@20+risk(max=0.9)", corpus=documents(), num_negatives=3)
+    assert own.mine(rows()).num_rows == TOPICS  # it can be fitted to all of them
+    found = hidden_positive_rate(own, rows())
+    assert found.rate is None
+    assert "cannot be fitted where 1 positives of each query are known" in found.why
+    assert hidden_positive_rate(own, rows(), keep=2).rate is not None
+
+
 def test_forgetting_needs_no_positives_and_keeps_the_corpus() -> None:
     knowing = miner().knowing(rows())
     blind = knowing.forgetting()

@@ -212,6 +212,18 @@ def test_fewer_pairs_than_asked_are_said() -> None:
     assert "100 known positives were asked for, and there are 3" in text
 
 
+def test_strata_that_are_not_drawn_from_are_said() -> None:
+    ranks = list(range(1, 31))
+    rows = Dataset.from_dict(
+        {"query": ["q"], "positive": ["p"], "negatives": [[f"n {rank}" for rank in ranks]],
+         "hard_negative_ranks": [ranks]}
+    )  # fmt: skip
+    few = draw(rows, size=2, controls=0)
+    assert [drawn for size, drawn in few.strata.values() if size] == [1, 1, 0, 0]
+    assert "nothing is drawn of the ranks 11-20, 21-50" in " ".join(few.notes)
+    assert "nothing is drawn" not in " ".join(draw(rows, size=4, controls=0).notes)
+
+
 def test_known_positives_of_other_rows_and_copies_are_left_out() -> None:
     rows = Dataset.from_dict(
         {

@@ -17,7 +17,7 @@ Example = Mapping[str, Any] | Sequence[Any] | None
 
 _DESCRIPTION = """
 The share of mined negatives that are in truth relevant, by judgements, with its 95% interval
-(queries drawn anew). With lists of what was judged, negatives that nobody judged are left out;
+(queries are the units). With lists of what was judged, negatives that nobody judged are left out;
 without them they count as true negatives, and the rate is a lower bound.
 """
 
