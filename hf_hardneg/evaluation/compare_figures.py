@@ -8,7 +8,7 @@ scores of a ranking (:func:`ranking_values`) and the paired test (:func:`paired_
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,7 @@ from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.evaluation.significance import randomisation_test
-from hf_hardneg.hashing import exact_keys, mix, text_keys
+from hf_hardneg.hashing import exact_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 
@@ -70,36 +70,20 @@ class Case:
 
 
 def _judged(case: Case) -> Rate:
-    """Return the rate by judgements; a file that names relevant documents alone is complete."""
+    """Return the rate by judgements; a file that names relevant documents alone is complete.
+
+    The interval is that of a bootstrap over queries: strategies are compared for other queries
+    like these, and negatives of one query go together.
+    """
     if case.judgements is None or not case.mined.has("query_id"):
         why = "there are no judgements" if case.judgements is None else "the queries have no ids"
         return Rate("judged", None, None, None, 0, why=why)
     shallow = Judgements(case.judgements).relevant_only
-    judgements = Judgements(case.judgements, complete=shallow)
-    if shallow and not _deeper(case, judgements):
-        why = (
-            "the judgements name no relevant document of these queries but the known positives, "
-            "which are never chosen: the rate would be 0 whatever is mined"
-        )
-        return Rate("judged", None, None, None, 0, why=why)
-    return judged_rate(case.mined, judgements, case.corpus)
-
-
-def _deeper(case: Case, judgements: Judgements) -> bool:
-    """Return whether a relevant document is no known positive of its query."""
-    known = case.miner.known_positives
-    for batch in case.mined.batches() if known is not None else ():
-        names = batch.query_ids()
-        relevant = [sorted(judgements.relevant(name)) for name in names]
-        keys = text_keys(batch.queries())
-        offsets, _, positives = known.of(keys)  # type: ignore[union-attr]
-        pairs = mix(np.repeat(keys, np.diff(offsets)), positives)
-        rows = case.corpus.rows_of_ids([document for own in relevant for document in own])
-        owners = np.repeat(keys, [len(own) for own in relevant])
-        there = rows >= 0
-        if not np.isin(mix(owners[there], case.corpus.document_keys[rows[there]]), pairs).all():
-            return True
-    return known is None
+    rate = judged_rate(case.mined, Judgements(case.judgements, complete=shallow), case.corpus)
+    if rate.rate is None:
+        return rate
+    ends = [rate.details[name] for name in ("bootstrap", "wilson_effective")]
+    return replace(rate, low=min(low for low, _ in ends), high=max(high for _, high in ends))
 
 
 def _hidden(case: Case) -> Rate:

@@ -79,7 +79,12 @@ def test_the_judged_rate_counts_negatives_that_judgements_call_relevant(setting:
     rate = setting.compared("bm25", judgements=judgements).strategies[0].rate
     assert rate is not None
     assert (rate.rate, rate.n) == (1 / 2, 2)  # the two that were judged
-    assert (rate.low, rate.high) == wilson(1, 2)
+    low, high = wilson(1, 2)
+    # Wider than if the two negatives of one query were independent.
+    assert rate.low is not None
+    assert rate.high is not None
+    assert 0 <= rate.low <= low
+    assert high <= rate.high <= 1
 
 
 def test_a_file_of_relevant_documents_alone_is_complete_for_its_queries(setting: Setting) -> None:

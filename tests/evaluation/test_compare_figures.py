@@ -138,6 +138,6 @@ def test_judgements_that_are_the_known_positives_give_no_rate() -> None:
         return found.rate, found.why
 
     assert rate({"d1": 1})[0] is None
-    assert "no relevant document of these queries but the known positives" in rate({"d1": 1})[1]
+    assert "no relevant document but the set's own positives" in rate({"d1": 1})[1]
     assert rate({"d1": 1, "d2": 1})[0] == 0.5
     assert rate({"d1": 1, "d2": 0})[0] == 0.0  # looked at, and not relevant
