@@ -53,9 +53,9 @@ class World:
 
     def truth(self, mined: MinedSet) -> float:
         """Return the share of its negatives that are relevant."""
-        rate = judged_rate(mined, self.judgements).rate
-        assert rate is not None
-        return rate
+        found = judged_rate(mined, self.judgements)
+        # Counted, also where all relevant documents are known and no rate is given for that.
+        return float(found.details["relevant"] / found.n)
 
 
 def repetitions(
