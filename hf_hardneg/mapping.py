@@ -20,7 +20,7 @@ from hf_hardneg.errors import HardNegError
 __all__ = ["BatchStage", "Step", "finished", "map_steps"]
 
 PART_ROWS = 50_000
-MAPPING_VERSION = 1
+MAPPING_VERSION = 2
 DONE = "complete"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -72,8 +72,8 @@ def map_steps(
 ) -> list[Dataset]:
     """Map a chain of steps over ``rows``, part by part, each part kept on disk when it is done.
 
-    A step's result has a key, a hash of the rows, the steps before it and its own recipe; it is
-    the fingerprint of the result, and finished parts are found again by it.
+    A step's result has a key, a hash of the rows, the steps before it, its own recipe and its
+    columns; it is the fingerprint of the result, and finished parts are found again by it.
 
     Args:
         rows: the input.
@@ -155,7 +155,9 @@ def _places(rows: Dataset, steps: Sequence[Step], home: Path, size: int) -> list
     key = str(rows._fingerprint)
     places = []
     for step in steps:
-        key = content_hash(MAPPING_VERSION, key, Hasher.hash(step.stage))
+        # The columns too: another version of the same stage may write others.
+        columns = str(step.features.arrow_schema)
+        key = content_hash(MAPPING_VERSION, key, Hasher.hash(step.stage), columns)
         folder = home / f"{key}-{size}"
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -225,3 +225,25 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError, match="cannot write"):
         run(tmp_path / "file", step(Label("a")))
+
+
+class Wider(Label):
+    """Its recipe does not say that it writes a column more, as that of a later version."""
+
+    def __init__(self, word: str, columns: int) -> None:
+        super().__init__(word)
+        self.columns = columns
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        made = super().__call__(table)
+        for number in range(self.columns):
+            made = made.append_column(f"more_{number}", pa.array([1] * len(made), pa.int64()))
+        return made
+
+
+def test_results_with_other_columns_are_made_anew(tmp_path: Path) -> None:
+    """A later version of the same stage may write a column more; the kept parts lack it."""
+    run(tmp_path, step(Wider("a", 0)))
+    features = Features({**FEATURES, "more_0": Value("int64")})
+    [found] = run(tmp_path, Step(Wider("a", 1), features, "Test", 3))
+    assert found.column_names == ["number", "label", "more_0"]
