@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hf_hardneg.beir import queries_file, read_qrels
+from hf_hardneg.beir import queries_file
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.errors import FormatError, OutputError, QueryError
 from hf_hardneg.evaluation.compare import compare
@@ -17,6 +17,7 @@ from hf_hardneg.evaluation.compare_outputs import write_comparison
 from hf_hardneg.evaluation.compare_plot import require_matplotlib
 from hf_hardneg.evaluation.comparison import ComparisonTable
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_split, load_held_out
+from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.strategy_list import strategy_list
 from hf_hardneg.evaluation.training import Training
 from hf_hardneg.outputs import check_output
@@ -125,10 +126,8 @@ def _check_output(job: CompareJob) -> None:
 def _judgements(path: Path) -> dict[str, dict[str, int]]:
     if not path.expanduser().is_file():
         raise FormatError(f"the file of judgements {str(path)!r} does not exist.")
-    found: dict[str, dict[str, int]] = {}
-    for query, document, grade in read_qrels(path.expanduser()):
-        found.setdefault(query, {})[document] = int(grade > 0)
-    return found
+    found = Judgements.read(path)
+    return {query: dict(found.judged(query)) for query in found.queries()}
 
 
 def _held_out(job: CompareJob) -> HeldOut:
