@@ -152,7 +152,8 @@ def hub_rows(name: str, split: str | None) -> Dataset:
     kind = file_kind(Path(name))
     # The name of a data set on the Hub may hold a dot: org/name-v1.5
     looks_like_file = kind in KINDS or (kind and "/" not in name)
-    if looks_like_file or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    looks_like_path = name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1
+    if looks_like_file or looks_like_path:
         raise QueryError(f"the file or folder {name!r} does not exist.")
     repository, _, config = name.partition(":")
     try:
