@@ -217,8 +217,8 @@ def test_the_hub_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["pairs.jsonl", "data/pairs.csv", "./pairs", "/no/pairs", "~/pairs", "pairs/", "a/b/c", "x.txt",
-             "a" * 300 + ".jsonl"]
+    "name", ["pairs.jsonl", "data/pairs.csv", "./pairs", "/no/pairs", "~/pairs", "pairs/", "a/b/c",
+             "x.txt", "a" * 300 + ".jsonl"]
 )  # fmt: skip
 def test_files_that_are_not_there_are_not_looked_for_on_the_hub(
     name: str, monkeypatch: pytest.MonkeyPatch
