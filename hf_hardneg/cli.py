@@ -25,6 +25,8 @@ from hf_hardneg.cli_options import (
     DryRunOption,
     FileFormat,
     FileFormatOption,
+    HiddenPositivesOption,
+    JudgementsOption,
     MaxHoursOption,
     NumNegativesOption,
     NumProcOption,
@@ -149,6 +151,8 @@ def mine(
     positive_column: PositiveColumnOption = None,
     positive_ids_column: PositiveIdsColumnOption = None,
     query_id_column: QueryIdColumnOption = None,
+    judgements: JudgementsOption = None,
+    hidden_positives: HiddenPositivesOption = False,
     cache_dir: CacheDirOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -184,6 +188,8 @@ def mine(
             resume=resume,
             overwrite=overwrite,
             max_hours=None if yes else max_hours,
+            judgements=judgements,
+            hidden_positives=hidden_positives,
         )
         say = console(stderr=True).print
         report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job, say)

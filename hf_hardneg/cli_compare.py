@@ -13,6 +13,7 @@ from hf_hardneg.cli_options import (
     CorpusOption,
     Display,
     DisplayOption,
+    JudgementsOption,
     MaxHoursOption,
     NumProcOption,
     OverwriteOption,
@@ -73,14 +74,6 @@ FolderOption = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Where table.md, compare.json, compare.html and figure.svg are written.",
-    ),
-]
-JudgementsOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Judgements deeper than the known positives, BEIR or TREC: for the rate of false "
-        "negatives.",
     ),
 ]
 EstimatorOption = Annotated[

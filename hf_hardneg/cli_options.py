@@ -142,6 +142,22 @@ CacheDirOption = Annotated[
         "$HF_HARDNEG_CACHE, else in the Hugging Face cache.",
     ),
 ]
+JudgementsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Judgements deeper than the known positives, BEIR or TREC: for the rate of false "
+        "negatives.",
+    ),
+]
+HiddenPositivesOption = Annotated[
+    bool,
+    typer.Option(
+        "--hidden-positives",
+        help="Estimate the rate of false negatives: hide all but one known positive of each query "
+        "that has several, mine these queries again, count those that come back.",
+    ),
+]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on from the finished parts of an interrupted run.")
 ]

@@ -18,6 +18,7 @@ from hf_hardneg.errors import OutputError
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.outputs import RECIPE, check_output, report_sidecars, write_mined
 from hf_hardneg.pool import candidate_lists
+from hf_hardneg.rates import Rate
 from hf_hardneg.report import Report
 from hf_hardneg.stdlib_docs import StdlibCollection, stdlib_collection
 
@@ -40,6 +41,12 @@ class FalseNegatives:
     def rate(self) -> float:
         """Share of false negatives, 0 where there are no negatives."""
         return self.false / self.negatives if self.negatives else 0.0
+
+    def as_rate(self) -> Rate:
+        """Return the rate for a report: all are counted, so the interval is the rate itself."""
+        said = "Relevant is what has the same summary line, or the same text."
+        exact = self.rate
+        return Rate("counting all", exact, exact, exact, self.negatives, assumed=(said,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,8 @@ def run_demo(folder: str | Path, *, seed: int = 0, overwrite: bool = True) -> De
         for name in names
         if name in relevant[row] and name not in chosen[row]
     ]
-    report = miner.report(mined)
+    before, after = _count(naive, relevant), _count(chosen, relevant)
+    report = miner.report(mined, false_negatives=after.as_rate())
     recipe = {**miner.recipe(), "collection": COLLECTION}
     write_mined(
         mined,
@@ -125,8 +133,8 @@ def run_demo(folder: str | Path, *, seed: int = 0, overwrite: bool = True) -> De
     return DemoResult(
         mined,
         report,
-        _count(naive, relevant),
-        _count(chosen, relevant),
+        before,
+        after,
         caught,
         Path(folder),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,18 @@ from hf_hardneg.columns import QueryColumns
 from hf_hardneg.cost import Estimate, duration, require
 from hf_hardneg.distributed import world
 from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
+from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
+from hf_hardneg.evaluation.judgements import Grades, grades_of_file
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.formats.writers import WRITERS, Written
+from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.outputs import FILE_FORMATS, check_output, report_sidecars, write_mined
 from hf_hardneg.query_sources import load_queries
+from hf_hardneg.rates import Rate
 from hf_hardneg.report import Report
 from hf_hardneg.sources import beir_corpus_file
+from hf_hardneg.stages import TRACE
 
 __all__ = ["MineJob", "dry_run_report", "estimate_job", "run_mine"]
 
@@ -36,6 +41,9 @@ Say = Callable[[str], object]
 @dataclass(frozen=True, slots=True)
 class MineJob:
     """What ``hf-hardneg mine`` is asked to do; the fields are its options.
+
+    With ``judgements``, deeper ones than the known positives, or ``hidden_positives`` the rate of
+    false negatives is estimated after mining, and stands in the report.
 
     With ``max_hours`` the work is tried for some seconds first, and refused if it is expected to
     take longer, or more memory or disk than there is.
@@ -62,6 +70,8 @@ class MineJob:
     resume: bool = False
     overwrite: bool = False
     max_hours: float | None = None
+    judgements: Path | None = None
+    hidden_positives: bool = False
 
     @property
     def trainer_format(self) -> str | None:
@@ -200,8 +210,10 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
     miner = miner.knowing(rows)
     _ask_first(job, miner, rows, say)
     form = "columns" if job.trainer_format else job.output_format
+    grades = None if job.judgements is None else grades_of_file(job.judgements)
     mined = miner.mine(rows, form, num_proc=job.num_proc, resume=job.resume)
-    report = _with_notes(miner.report(mined), notes)
+    rates = list(_rates(job, miner, rows, mined, grades))
+    report = _with_notes(miner.report(mined, false_negatives=rates), notes)
     recipe = {**miner.recipe(), "output_format": job.output_format}
 
     def final_report(written: Written) -> Report:
@@ -229,6 +241,26 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
     return final_report(written)
 
 
+def _rates(
+    job: MineJob, miner: OfflineMiner, rows: Dataset, mined: Dataset, grades: Grades | None
+) -> Iterator[Rate]:
+    """Yield the rates that are asked for; one that cannot be had says why, and nothing is lost."""
+    wanted = {"judged": grades is not None, "hidden": job.hidden_positives}
+    names = [name for name, asked in wanted.items() if asked]
+    if not names:
+        return
+    if TRACE not in mined.features:  # other formats may lack the ids that judgements are about
+        mined = miner.mine(rows, num_proc=job.num_proc, resume=job.resume)
+    if not len(mined):
+        yield from (Rate(name, None, None, None, 0, why="no row was mined") for name in names)
+        return
+    case = Case(
+        miner, rows, MinedSet.of(mined, columns=job.columns), corpus_of(miner), grades, job.seed
+    )
+    for name in names:
+        yield rate_of(name, case)
+
+
 def _with_notes(report: Report, notes: list[str]) -> Report:
     """Return the report with more to say."""
     return replace(report, notes=[*report.notes, *notes])
@@ -248,8 +280,10 @@ def dry_run_report(job: MineJob, sample: int) -> Report:
     picked = rows.select([place * len(rows) // size for place in range(size)] if size else [])
     known = miner.knowing(rows)
     _ask_first(job, known, picked, None)
+    grades = None if job.judgements is None else grades_of_file(job.judgements)
     mined = known.mine(picked, "columns", num_proc=job.num_proc)
-    report = known.report(mined)
+    rates = list(_rates(job, known, picked, mined, grades))
+    report = known.report(mined, false_negatives=rates)
     if size < len(rows):
         notes = [*notes, f"a sample of {size:,} of {len(rows):,} rows."]
     return _with_notes(report, notes)

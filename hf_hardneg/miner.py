@@ -40,6 +40,7 @@ from hf_hardneg.queries import (
     positives_as_corpus,
     scan_positives,
 )
+from hf_hardneg.rates import Rate
 from hf_hardneg.report import Report, report_of
 from hf_hardneg.retrievers import Retriever
 from hf_hardneg.run import Run, check_pool, corpus_note, mine_stream
@@ -420,16 +421,23 @@ class OfflineMiner:
         check_further(pool, plan.reader.further)
         return bound._run(num_proc, resume).select(plan, pool)
 
-    def report(self, mined: Dataset) -> Report:
-        """Return what happened to each row of a mined set.
+    def report(self, mined: Dataset, *, false_negatives: Sequence[Rate] | Rate = ()) -> Report:
+        """Return what happened to each row of a mined set, and how hard its negatives are.
 
         Args:
             mined: what :meth:`mine`, :meth:`select` or ``dataset.map(miner, batched=True)``
                 returned.
+            false_negatives: rates that were estimated for it, by one or several of the functions
+                of :mod:`hf_hardneg.evaluation.false_negatives`; the report shows and keeps them.
 
         Raises:
             ColumnError: the data set was not mined by this library.
         """
+        rates = [false_negatives] if isinstance(false_negatives, Rate) else [*false_negatives]
+        report = self._report(mined)
+        return replace(report, false_negatives=rates) if rates else report
+
+    def _report(self, mined: Dataset) -> Report:
         note = description_of(mined)
         if "report" in note and (
             TRACE not in mined.features or totals_of(mined).mark == note["mark"]

@@ -16,13 +16,20 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from hf_hardneg.tally import Distribution, distribution, edges, totals_of
+from hf_hardneg.distributions import Distribution, distribution, edges
+from hf_hardneg.rates import Rate
+from hf_hardneg.score_hardness import ScoreHardness
+from hf_hardneg.tally import Totals, totals_of
 
 __all__ = ["Distribution", "Report", "StageCount", "report_of"]
 
 BAR = 40
 LONG, TITLE_WIDTH = 60, 60
 LONG_VALUE = re.compile(rf"'(?:[^'\\]|\\.){{{LONG + 20},}}'")
+NOT_ESTIMATED = (
+    "False negatives: not estimated. With deeper judgements, --judgements FILE does it; where "
+    "queries have several positives, --hidden-positives; docs/false-negatives.md has all four ways."
+)
 QUANTILE_NAMES = ("lowest", "5%", "25%", "median", "75%", "95%", "highest")
 
 
@@ -67,6 +74,10 @@ class Report:
         rows_flagged: rows by the row filter that flagged them.
         rows_rejected: rows that a row filter left out.
         strata: negatives by stratum, where the sampler has strata.
+        hardness: the negatives' scores beside those of their positives, on the retriever's scale;
+            ``None`` where no negative has a score beside a positive with one.
+        mean_rank: of the negatives among the candidates, from 1; ``None`` where ``hardness`` is.
+        false_negatives: rates that were estimated for this set; empty where none was.
     """
 
     strategy: str
@@ -89,11 +100,15 @@ class Report:
     rows_flagged: dict[str, int] = field(default_factory=dict)
     rows_rejected: int = 0
     strata: dict[str, int] = field(default_factory=dict)
+    hardness: ScoreHardness | None = None
+    mean_rank: float | None = None
+    false_negatives: list[Rate] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
         values = asdict(self)
         values["underfilled"] = {str(key): value for key, value in self.underfilled.items()}
+        values["false_negatives"] = [rate.to_dict() for rate in self.false_negatives]
         return values
 
     def to_json(self) -> str:
@@ -108,6 +123,10 @@ class Report:
         values["underfilled"] = {int(key): value for key, value in values["underfilled"].items()}
         for name in ("negative_scores", "positive_scores"):
             values[name] = Distribution(**values[name])
+        if values.get("hardness") is not None:
+            values["hardness"] = ScoreHardness.from_dict(values["hardness"])
+        rates = values.get("false_negatives", ())
+        values["false_negatives"] = [Rate.from_dict(rate) for rate in rates]
         return cls(**values)
 
     def histogram(self) -> Table:
@@ -124,6 +143,9 @@ class Report:
     def __rich__(self) -> Group:
         """Return the tables for a terminal."""
         parts: list[Any] = [_overview(self), _flow(self), _scores(self)]
+        if self.hardness is not None:
+            parts.append(_hardness(self.hardness, self.mean_rank))
+        parts.append(_false_negatives(self.false_negatives))
         if self.seconds:
             parts.append(_times(self))
         return Group(*parts, *(Text(f"Note: {note}") for note in self.notes))
@@ -197,6 +219,28 @@ def _scores(report: Report) -> Table:
     for place, name in enumerate(QUANTILE_NAMES):
         values = ("-" if p.quantiles is None else f"{p.quantiles[place]:.4g}" for p in parts)
         table.add_row(name, *values)
+    return table
+
+
+def _hardness(hardness: ScoreHardness, mean_rank: float | None) -> Table:
+    table = hardness.table()
+    if mean_rank is not None:
+        table.add_row("mean rank among the candidates", f"{mean_rank:.1f}")
+    return table
+
+
+def _false_negatives(rates: Sequence[Rate]) -> Table | Text:
+    if not rates:
+        return Text(NOT_ESTIMATED)
+    table = Table(title="False negatives, with 95% intervals", title_justify="left")
+    table.add_column("estimated by")
+    for name in ("rate", "from", "to", "n"):
+        table.add_column(name, justify="right")
+    for rate in rates:
+        ends = ("-" if end is None else f"{end:.1%}" for end in (rate.rate, rate.low, rate.high))
+        table.add_row(Text(rate.method), *ends, Text(f"{rate.n:,} {rate.of}"))
+        if rate.why:
+            table.add_row(Text(f"  {rate.why}"))
     return table
 
 
@@ -275,7 +319,8 @@ def report_of(
     Raises:
         ColumnError: the columns are not there.
     """
-    totals = totals_of(mined, dropping)
+    totals = totals_of(mined, dropping, hardness=True)
+    hardness, mean_rank = _hardness_of(totals)
     by_name = dict(zip(totals.names, totals.trace.tolist(), strict=True))
     bins = edges(totals.negatives, totals.positives)
     short = totals.counts[(totals.counts < num_negatives) & ~totals.rejected]
@@ -301,4 +346,15 @@ def report_of(
         rows_flagged=totals.flagged,
         rows_rejected=int(np.count_nonzero(totals.rejected)),
         strata=totals.strata,
+        hardness=hardness,
+        mean_rank=mean_rank,
     )
+
+
+def _hardness_of(totals: Totals) -> tuple[ScoreHardness | None, float | None]:
+    """Return how hard the negatives are; documents drawn at random have ranks that say nothing."""
+    hardness = None if totals.hardness is None else totals.hardness.result()
+    if hardness is None or not hardness.compared:
+        return None, None
+    ranks, ranked = totals.ranks
+    return hardness, ranks / ranked if ranked else None

@@ -1,10 +1,10 @@
-"""Sums and score distributions over the columns that mining wrote."""
+"""Sums and scores over the columns that mining wrote."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,51 +17,21 @@ from numpy.typing import NDArray
 from hf_hardneg.arrow import flat_list
 from hf_hardneg.cache import content_hash
 from hf_hardneg.errors import ColumnError, listing
-from hf_hardneg.stages import FILLED, FLAGS, POSITIVE_SCORES, SCORES, STRATA, TRACE, rejected
+from hf_hardneg.score_hardness import ScoreTally
+from hf_hardneg.stages import (
+    FILLED,
+    FLAGS,
+    POSITIVE_SCORES,
+    RANKS,
+    SCORES,
+    STRATA,
+    TRACE,
+    rejected,
+)
 
-__all__ = ["Distribution", "Totals", "distribution", "edges", "pool_positive_scores", "totals_of"]
+__all__ = ["Totals", "pool_positive_scores", "totals_of"]
 
-BINS = 20
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 BATCH = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Scores: how many, how many missing, mean, quantiles (0, 5, 25, 50, 75, 95, 100%)."""
-
-    count: int
-    missing: int
-    mean: float | None
-    quantiles: list[float] | None
-    bin_edges: list[float] = field(default_factory=list)
-    bin_counts: list[int] = field(default_factory=list)
-
-
-def distribution(values: NDArray[np.float32], edges: NDArray[np.float64]) -> Distribution:
-    """Return the distribution of the scores that are there, with counts between ``edges``."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    missing = len(values) - len(known)
-    if not len(known):
-        return Distribution(0, missing, None, None)
-    return Distribution(
-        len(known),
-        missing,
-        float(known.mean()),
-        [float(value) for value in np.quantile(known, QUANTILES)],
-        [float(edge) for edge in edges],
-        [int(count) for count in np.histogram(known, bins=edges)[0]],
-    )
-
-
-def edges(*parts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return common bin edges, so that the two histograms can be laid over each other."""
-    known = [part[np.isfinite(part)] for part in parts]
-    values = np.concatenate(known) if known else np.zeros(0)
-    if not len(values):
-        return np.linspace(0.0, 1.0, BINS + 1)
-    low, high = float(values.min()), float(values.max())
-    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
 
 @dataclass(slots=True)
@@ -77,6 +47,8 @@ class Totals:
         rejected: which rows a row filter leaves out, shape (rows,).
         flagged: rows by the name of the row filter that flagged them.
         strata: negatives by stratum.
+        hardness: gathered scores of negatives beside those of their positives, if asked for.
+        ranks: sum of the ranks of the negatives that have one, and how many these are.
     """
 
     names: list[str]
@@ -88,6 +60,8 @@ class Totals:
     rejected: NDArray[np.bool_]
     flagged: dict[str, int]
     strata: dict[str, int]
+    hardness: ScoreTally | None = None
+    ranks: tuple[int, int] = (0, 0)
 
     @property
     def mark(self) -> str:
@@ -98,12 +72,13 @@ class Totals:
         return content_hash(self.names, hasher.hexdigest())
 
 
-def totals_of(mined: Dataset, dropping: Sequence[str] = ()) -> Totals:
+def totals_of(mined: Dataset, dropping: Sequence[str] = (), *, hardness: bool = False) -> Totals:
     """Read the columns that mining wrote, a bounded batch at a time.
 
     Args:
         mined: a mined set.
         dropping: names of the row filters whose flagged rows are left out.
+        hardness: gather also what is needed to say how hard the negatives are.
     """
     if not isinstance(mined, Dataset):
         raise ColumnError(
@@ -123,7 +98,8 @@ def totals_of(mined: Dataset, dropping: Sequence[str] = ()) -> Totals:
     out: list[NDArray[np.bool_]] = []
     flagged: Counter[str] = Counter()
     strata: Counter[str] = Counter()
-    wanted = (TRACE, SCORES, POSITIVE_SCORES, FILLED, FLAGS, STRATA)
+    scored, ranks, ranked = ScoreTally() if hardness else None, 0, 0
+    wanted = (TRACE, SCORES, POSITIVE_SCORES, FILLED, FLAGS, STRATA, RANKS)
     columns = [name for name in wanted if name in mined.column_names]
     for table in mined.with_format("arrow").select_columns(columns).iter(BATCH):
         offsets, pairs = flat_list(table[TRACE])
@@ -134,7 +110,14 @@ def totals_of(mined: Dataset, dropping: Sequence[str] = ()) -> Totals:
         own, scores = flat_list(table[SCORES])
         counts.append(np.diff(own))
         negatives.append(_floats(scores))
-        positives.append(_floats(flat_list(table[POSITIVE_SCORES])[1]))
+        beside, known = flat_list(table[POSITIVE_SCORES])
+        positives.append(_floats(known))
+        if scored is not None:
+            scored.add(beside, positives[-1], own, negatives[-1])
+            if RANKS in columns:
+                own_ranks = _floats(flat_list(table[RANKS])[1])
+                ranks += int(np.nansum(own_ranks, dtype=np.float64))
+                ranked += int(np.count_nonzero(own_ranks > 0))
         if FILLED in columns:
             filled += int(
                 np.count_nonzero(flat_list(table[FILLED])[1].to_numpy(zero_copy_only=False))
@@ -148,7 +131,7 @@ def totals_of(mined: Dataset, dropping: Sequence[str] = ()) -> Totals:
     return Totals(
         names, total, sizes, _joined(negatives, np.float32), _joined(positives, np.float32),
         filled, _joined(out, np.bool_) if out else np.zeros(len(sizes), np.bool_),
-        dict(sorted(flagged.items())), dict(sorted(strata.items())),
+        dict(sorted(flagged.items())), dict(sorted(strata.items())), scored, (ranks, ranked),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import pytest
 from datasets import Dataset, DatasetDict, load_from_disk
 from small_collection import (
     Collection,
+    fail,
     read_lines,
     succeed,
     write_collection,
@@ -290,3 +291,40 @@ def test_a_file_of_queries_with_judgements(trec: bool, beir: Collection, tmp_pat
     )  # fmt: skip
     miner = OfflineMiner("bm25", corpus=beir.documents, num_negatives=N)
     assert load_from_disk(str(out)).to_list() == miner.mine(beir.rows(beir.test)).to_list()
+
+
+@pytest.mark.parametrize("form", ["columns", "triplet", "pylate"])
+def test_rates_of_false_negatives(form: str, beir: Collection, tmp_path: Path) -> None:
+    out, deeper = tmp_path / "out", tmp_path / "deeper.tsv"
+    first = mined(beir)[0]
+    false, true = first["hard_negative_ids"][:2]
+    deeper.write_text(
+        "query-id\tcorpus-id\tscore\n"
+        f"{first['query_id']}\t{false}\t1\n{first['query_id']}\t{true}\t0\n"
+    )
+    succeed(
+        "mine", "--queries", beir.folder, "--num-negatives", N, "--output", out,
+        "--output-format", form, "--judgements", deeper, "--hidden-positives",
+    )  # fmt: skip
+    judged, hidden = json.loads((out / "hardneg" / "report.json").read_text())["false_negatives"]
+    assert (judged["rate"], judged["n"]) == (0.5, 2)
+    # Too few queries of this small collection have several positives, and that is said.
+    assert hidden["rate"] is None
+    assert "more than 1 known positives" in hidden["why"]
+
+
+def test_judgements_that_are_not_there(beir: Collection, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = fail("mine", "--queries", beir.folder, "--output", out, "--judgements", "gone.tsv")
+    assert "gone.tsv" in said
+    assert not out.exists()
+
+
+def test_judgements_of_other_queries_lose_nothing(beir: Collection, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other.tsv"
+    other.write_text("query-id\tcorpus-id\tscore\nnobody\tnothing\t1\n")
+    succeed("mine", "--queries", beir.folder, "--output", out, "--judgements", other)
+    [rate] = json.loads((out / "hardneg" / "report.json").read_text())["false_negatives"]
+    assert rate["rate"] is None
+    assert "nobody" in rate["why"] or "corpus" in rate["why"]
+    assert load_from_disk(str(out)).num_rows == len(mined(beir))

@@ -26,9 +26,12 @@ from rich.console import Console
 from tiny_models import save_cross_encoder
 
 from hf_hardneg import OfflineMiner, Report
+from hf_hardneg.distributions import Distribution, distribution, edges
 from hf_hardneg.errors import ColumnError
+from hf_hardneg.evaluation.hardness import hardness_of
+from hf_hardneg.mined_set import MinedSet
+from hf_hardneg.rates import Rate
 from hf_hardneg.report import StageCount
-from hf_hardneg.tally import Distribution, distribution, edges
 
 DOCUMENTS = word_documents(60)
 ROWS = word_rows(DOCUMENTS, 25)
@@ -297,3 +300,55 @@ def test_a_long_value_is_cut_in_the_table_and_whole_in_json() -> None:
     assert "…')+random" in shown
     assert "59.5" not in shown
     assert "59.5" in report.to_json()
+
+
+def test_hardness_is_that_of_the_mined_set() -> None:
+    known = mining("bm25@30+rank(range_max=25)")
+    mined = known.mine(ROWS)
+    report = known.report(mined)
+    assert report.hardness == hardness_of(MinedSet.of(mined)).scores
+    ranks = [rank for row in mined["hard_negative_ranks"] for rank in row]
+    assert report.mean_rank == pytest.approx(np.mean(ranks))
+    assert "harder than the positive" in str(report)
+    # BM25 scores are no cosines: the softmax of them at that temperature is not shown.
+    assert "softmax weight" not in str(report)
+    assert "softmax weight" in str(replace(report, hardness=as_cosines(report)))
+
+
+def as_cosines(report: Report) -> Any:
+    hardness = report.hardness
+    assert hardness is not None
+    part = Distribution(2, 0, 0.5, [0.5] * 7)
+    return replace(hardness, positive_scores=part, negative_scores=part)
+
+
+def test_documents_drawn_at_random_have_no_hardness() -> None:
+    known = mining("random@30")
+    report = known.report(known.mine(ROWS))
+    assert (report.hardness, report.mean_rank) == (None, None)
+
+
+def test_false_negatives_are_shown_and_kept() -> None:
+    known = mining()
+    mined = known.mine(ROWS)
+    assert "not estimated" in str(known.report(mined))
+    told = Rate("judged", 0.125, 0.05, 0.2, 80, assumed=("One.", "Two."), details={"a": [1, 2]})
+    unknown = Rate("labels", None, None, None, 0, why="there are [none]")
+    report = known.report(mined, false_negatives=[told, unknown])
+    shown = str(report)
+    assert "12.5%" in shown
+    assert "there are [none]" in shown
+    assert "not estimated" not in shown
+    assert Report.from_dict(strict(report.to_json())) == report
+    assert known.report(mined, false_negatives=told).false_negatives == [told]
+
+
+def test_a_report_of_an_earlier_version_is_read() -> None:
+    known = mining()
+    report = known.report(known.mine(ROWS))
+    values = strict(report.to_json())
+    for name in ("hardness", "mean_rank", "false_negatives"):
+        del values[name]
+    assert Report.from_dict(values) == replace(
+        report, hardness=None, mean_rank=None, false_negatives=[]
+    )

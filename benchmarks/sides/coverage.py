@@ -21,10 +21,10 @@ from hf_hardneg.evaluation.false_negatives import (
 )
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.labels import Label, Labels
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.hashing import mix, text_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.query_sources import load_queries
+from hf_hardneg.rates import Rate
 
 __all__ = ["repetitions"]
 

@@ -31,10 +31,10 @@ from hf_hardneg.evaluation.audit_truncated import Truncated
 from hf_hardneg.evaluation.audit_use import Hubs, RepeatedRows, Siblings
 from hf_hardneg.evaluation.finding import NO_PLACE, Example, Finding, Place
 from hf_hardneg.evaluation.keyed_batch import keyed
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.evaluation.spool import NewSpool, spools
 from hf_hardneg.evaluation.text_facts import TextFacts
 from hf_hardneg.mined_set import MinedBatch, MinedSet
+from hf_hardneg.rates import Rate
 
 __all__ = ["EXAMPLES", "NEAR_DUPLICATES", "audit"]
 

@@ -14,9 +14,9 @@ from hf_hardneg.evaluation.audit_labels import labels_of_set
 from hf_hardneg.evaluation.false_negatives import judge_rate, judged_rate, label_rate
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.labels import Labels
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.hashing import EMPTY_TEXT_KEY, among, mix, text_keys
 from hf_hardneg.mined_set import MinedSet
+from hf_hardneg.rates import Rate
 
 __all__ = ["SAMPLE", "rates_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hf_hardneg.evaluation.rates import Rate
+from hf_hardneg.rates import Rate
 
 __all__ = ["remarks_on"]
 

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from hf_hardneg.evaluation.audit_remarks import remarks_on
 from hf_hardneg.evaluation.finding import ERROR, WARNING, Example, Finding
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.pages import percent, render, visible
+from hf_hardneg.rates import Rate
 
 __all__ = ["Audit"]
 

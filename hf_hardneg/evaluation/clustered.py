@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.evaluation.rates import CONFIDENCE, bootstrap_ratio, wilson
+from hf_hardneg.rates import CONFIDENCE, bootstrap_ratio, wilson
 
 __all__ = ["Clustered", "by_query", "clustered_interval", "score_interval"]
 

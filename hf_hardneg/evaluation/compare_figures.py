@@ -16,15 +16,15 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import ParameterError, did_you_mean, listing
+from hf_hardneg.errors import HardNegError, ParameterError, did_you_mean, listing
 from hf_hardneg.evaluation.false_negatives import hidden_positive_rate, judged_rate
 from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.judgements import Judgements
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.evaluation.significance import randomisation_test
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
+from hf_hardneg.rates import Rate
 
 if TYPE_CHECKING:
     from hf_hardneg.evaluation.held_out import HeldOut
@@ -36,10 +36,12 @@ __all__ = [
     "Diversity",
     "HardnessFigures",
     "check_estimators",
+    "corpus_of",
     "diversity",
     "hardness",
     "paired_test",
     "ranking_values",
+    "rate_of",
     "usual_estimators",
 ]
 
@@ -93,6 +95,22 @@ def _hidden(case: Case) -> Rate:
 
 ESTIMATORS: dict[str, Callable[[Case], Rate]] = {"judged": _judged, "hidden": _hidden}
 """By name. The first that was asked for stands in the table and in the drawing."""
+
+
+def rate_of(name: str, case: Case) -> Rate:
+    """Return a rate of false negatives; an estimator that fails says why and loses nothing."""
+    try:
+        return ESTIMATORS[name](case)
+    except HardNegError as error:
+        return Rate(name, None, None, None, 0, why=str(error))
+
+
+def corpus_of(miner: OfflineMiner) -> Corpus:
+    """Return the documents of a miner that knows the positives of a data set."""
+    corpus = miner.corpus
+    if corpus is None:
+        raise TypeError("the miner has no corpus; miner.knowing(dataset) has one")
+    return corpus
 
 
 def usual_estimators(judgements: object) -> tuple[str, ...]:

@@ -10,14 +10,14 @@ from typing import Any
 
 from hf_hardneg.beir import queries_file
 from hf_hardneg.columns import QueryColumns
-from hf_hardneg.errors import FormatError, OutputError, QueryError
+from hf_hardneg.errors import OutputError, QueryError
 from hf_hardneg.evaluation.compare import compare
 from hf_hardneg.evaluation.compare_figures import check_estimators
 from hf_hardneg.evaluation.compare_outputs import write_comparison
 from hf_hardneg.evaluation.compare_plot import require_matplotlib
 from hf_hardneg.evaluation.comparison import ComparisonTable
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_split, load_held_out
-from hf_hardneg.evaluation.judgements import Judgements
+from hf_hardneg.evaluation.judgements import grades_of_file
 from hf_hardneg.evaluation.strategy_list import strategy_list
 from hf_hardneg.evaluation.training import Training
 from hf_hardneg.outputs import check_output
@@ -79,7 +79,7 @@ def run_compare(job: CompareJob, say: Callable[[str], object]) -> ComparisonTabl
         num_negatives=job.num_negatives,
         seed=job.seed,
         settings=job.settings,
-        judgements=None if job.judgements is None else _judgements(job.judgements),
+        judgements=None if job.judgements is None else grades_of_file(job.judgements),
         train=job.training,
         estimators=job.estimators,
         held_out=None if job.training is None else _held_out(job),
@@ -121,13 +121,6 @@ def _check_output(job: CompareJob) -> None:
             )
     if job.training is not None and job.judgements is not None:
         require_matplotlib()
-
-
-def _judgements(path: Path) -> dict[str, dict[str, int]]:
-    if not path.expanduser().is_file():
-        raise FormatError(f"the file of judgements {str(path)!r} does not exist.")
-    found = Judgements.read(path)
-    return {query: dict(found.judged(query)) for query in found.queries()}
 
 
 def _held_out(job: CompareJob) -> HeldOut:

@@ -14,11 +14,8 @@ from datasets import Dataset
 
 from hf_hardneg.cache import published_folder
 from hf_hardneg.columns import QueryColumns
-from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import HardNegError
-from hf_hardneg.evaluation.compare_figures import ESTIMATORS, Case, diversity, hardness
+from hf_hardneg.evaluation.compare_figures import Case, corpus_of, diversity, hardness, rate_of
 from hf_hardneg.evaluation.comparison import StrategyFigures
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.pool import description_of
@@ -105,7 +102,7 @@ class MiningJob:
         )
 
     def _measured(self, miner: OfflineMiner, mined: Dataset) -> StrategyFigures:
-        report, corpus = miner.report(mined), _corpus_of(miner)
+        report, corpus = miner.report(mined), corpus_of(miner)
         own = MinedSet.of(mined, columns=self.columns)
         case = Case(miner, self.dataset, own, corpus, self.judgements, self.seed)
         return StrategyFigures(
@@ -116,7 +113,7 @@ class MiningJob:
             asked=report.rows_in * self.num_negatives,
             negatives=report.slots_chosen,
             rows_short=sum(report.underfilled.values()),
-            false_negatives={name: _rate(name, case) for name in self.estimators},
+            false_negatives={name: rate_of(name, case) for name in self.estimators},
             hardness=hardness(own),
             diversity=diversity(own),
             calls=_calls(miner, report),
@@ -153,21 +150,6 @@ class MiningJob:
         depth = 2 * self.num_negatives + 10
         rows, _ = self.training_rows(f"random@{depth}", "fill")
         return rows.select_columns(["anchor", "positive"])
-
-
-def _rate(name: str, case: Case) -> Rate:
-    """Return a rate of false negatives; an estimator that fails says why and loses nothing."""
-    try:
-        return ESTIMATORS[name](case)
-    except HardNegError as error:
-        return Rate(name, None, None, None, 0, why=str(error))
-
-
-def _corpus_of(miner: OfflineMiner) -> Corpus:
-    corpus = miner.corpus
-    if corpus is None:  # a miner that knows the positives of a data set has one
-        raise TypeError("the miner has no corpus")
-    return corpus
 
 
 def _calls(miner: OfflineMiner, report: Report) -> int:

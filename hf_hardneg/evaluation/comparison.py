@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_hardneg.evaluation.compare_figures import MEASURES, Diversity, HardnessFigures
-from hf_hardneg.evaluation.rates import Rate
+from hf_hardneg.rates import Rate
 
 __all__ = [
     "ComparisonTable",

@@ -17,11 +17,11 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import FormatError
 from hf_hardneg.evaluation.hardness_tables import tables_of
 from hf_hardneg.evaluation.reuse import Reuse, ReuseCounts, gini
-from hf_hardneg.evaluation.score_hardness import TEMPERATURE, ScoreHardness, ScoreTally
 from hf_hardneg.evaluation.set_scores import PairScorer, pair_scorer, scorer_name
 from hf_hardneg.evaluation.text_profile import TextProfile, TextTally
 from hf_hardneg.hashing import exact_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
+from hf_hardneg.score_hardness import TEMPERATURE, ScoreHardness, ScoreTally
 
 __all__ = ["Hardness", "hardness_of"]
 

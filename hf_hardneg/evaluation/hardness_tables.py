@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
+from hf_hardneg.distributions import Distribution
 from hf_hardneg.evaluation.reuse import Reuse
-from hf_hardneg.evaluation.score_hardness import ScoreHardness
 from hf_hardneg.evaluation.text_profile import TextProfile
-from hf_hardneg.tally import Distribution
+from hf_hardneg.score_hardness import ScoreHardness
 
 __all__ = ["tables_of"]
 
@@ -25,7 +25,7 @@ def tables_of(
 ) -> Iterator[Table]:
     """Yield the tables of what there is."""
     if scores is not None:
-        yield _shares(scores)
+        yield scores.table()
         yield _spreads(
             "Scores",
             {
@@ -58,29 +58,6 @@ def _plain(title: str) -> Table:
 
 def _shown(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _shares(scores: ScoreHardness) -> Table:
-    table = _plain("Hardness")
-    table.add_row("negatives with a score, beside a positive with one", f"{scores.compared:,}")
-    if scores.without_score:
-        table.add_row("negatives without a score", f"{scores.without_score:,}")
-    if scores.rows_without_reference:
-        table.add_row("rows whose positive has no score", f"{scores.rows_without_reference:,}")
-    table.add_row("harder than the positive", _shown(scores.harder, ".1%"))
-    if scores.equal:
-        table.add_row("as hard as the positive", _shown(scores.equal, ".1%"))
-    table.add_row("rows with a harder one", _shown(scores.rows_with_harder, ".1%"))
-    table.add_row(
-        f"softmax weight of the negatives at {scores.temperature:g}",
-        _shown(scores.weight_of_negatives, ".1%"),
-    )
-    table.add_row("  of which the hardest", _shown(scores.hardest_share, ".1%"))
-    table.add_row(
-        "effective number of negatives",
-        f"{_shown(scores.effective_negatives, '.2f')} of {_shown(scores.negatives_a_row, '.2f')}",
-    )
-    return table
 
 
 def _reused(reuse: Reuse) -> Table:

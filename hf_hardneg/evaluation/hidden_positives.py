@@ -15,11 +15,11 @@ from hf_hardneg.columns import find_columns, read_batch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import QueryError
 from hf_hardneg.evaluation.clustered import clustered_interval
-from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import mix, text_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.queries import batches_of
+from hf_hardneg.rates import Rate, wilson
 
 __all__ = ["FEWEST_QUERIES", "hidden_positive_rate"]
 

@@ -27,8 +27,8 @@ from hf_hardneg.evaluation.judge_sample import (
 )
 from hf_hardneg.evaluation.judge_scores import Scored, calls, cross_fitted, scores_of
 from hf_hardneg.evaluation.labels import Labels
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.mined_set import MinedSet
+from hf_hardneg.rates import Rate
 
 __all__ = ["judge_rate"]
 

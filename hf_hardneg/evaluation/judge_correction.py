@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.clustered import score_interval
-from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS
+from hf_hardneg.rates import CONFIDENCE, REPEATS
 
 __all__ = [
     "LEAST_SEPARATION", "Correction", "JudgedSample", "corrected", "joined_limits",

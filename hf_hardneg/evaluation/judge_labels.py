@@ -21,8 +21,8 @@ from hf_hardneg.evaluation.judge_correction import (
 from hf_hardneg.evaluation.judge_sample import Pairs
 from hf_hardneg.evaluation.label_cases import LabelCases
 from hf_hardneg.evaluation.labels import Labels
-from hf_hardneg.evaluation.rates import CONFIDENCE, REPEATS
 from hf_hardneg.hashing import text_keys
+from hf_hardneg.rates import CONFIDENCE, REPEATS
 
 __all__ = ["Standardised", "labelled_pairs", "standardised"]
 

@@ -15,9 +15,9 @@ from hf_hardneg.evaluation.clustered import by_query, clustered_interval
 from hf_hardneg.evaluation.judged_groups import by_rank, by_score
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.ranks import numbers_beside, places_of
-from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import normalize_text, text_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
+from hf_hardneg.rates import Rate, wilson
 
 __all__ = ["judged_rate"]
 

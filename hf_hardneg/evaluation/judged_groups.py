@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.ranks import BINS
-from hf_hardneg.evaluation.rates import wilson
+from hf_hardneg.rates import wilson
 
 __all__ = ["by_rank", "by_score"]
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from datasets import Dataset
 
@@ -16,11 +16,13 @@ from hf_hardneg.columns import QUERY_ID_NAMES, QUERY_NAMES
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.hashing import normalize_text
 
-__all__ = ["Judgements"]
+__all__ = ["Grades", "Judgements", "grades_of_file"]
 
 READ_BATCH = 2_000
 ID_FIELDS = ("document_id", "corpus-id", "corpus_id", "id", "_id")
 GRADE_FIELDS = ("score", "grade", "label", "relevance")
+Grades: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Grades of documents by their ids, by the ids of queries."""
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -142,6 +144,19 @@ class Judgements:
     def relevant_only(self) -> bool:
         """Whether no document at all was judged not relevant."""
         return all(grade > 0 for judged in self._grades.values() for grade in judged.values())
+
+
+def grades_of_file(path: str | os.PathLike[str]) -> Grades:
+    """Return the grades of a file of judgements, as :meth:`Judgements.read` reads it.
+
+    Raises:
+        FormatError: there is no such file, or it is no file of judgements.
+    """
+    place = Path(path).expanduser()
+    if not place.is_file():
+        raise FormatError(f"the file of judgements {str(path)!r} does not exist.")
+    found = Judgements.read(place)
+    return {query: dict(found.judged(query)) for query in found.queries()}
 
 
 def _add(judged: dict[str, int], document: str, grade: int) -> None:

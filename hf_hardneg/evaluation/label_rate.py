@@ -20,8 +20,8 @@ from hf_hardneg.evaluation.label_cases import (
     word_of,
 )
 from hf_hardneg.evaluation.labels import Label, Labels
-from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.hashing import exact_keys
+from hf_hardneg.rates import Rate, wilson
 
 __all__ = ["cohens_kappa", "label_rate"]
 

@@ -14,8 +14,8 @@ from hf_hardneg.evaluation.measures import parse_measures
 from hf_hardneg.evaluation.metric_inputs import flat_scores
 from hf_hardneg.evaluation.ranking_scores import Ranked, score_lists
 from hf_hardneg.evaluation.reuse import ReuseCounts, gini
-from hf_hardneg.evaluation.score_hardness import TEMPERATURE, ScoreTally
 from hf_hardneg.hashing import exact_keys
+from hf_hardneg.score_hardness import TEMPERATURE, ScoreTally
 
 __all__ = ["false_negative_figures", "hardness_figures", "reciprocal_rank_figures"]
 
@@ -105,7 +105,7 @@ def hardness_figures(
 ) -> Figures:
     """Return how hard negatives are by their scores, and how varied by their ids.
 
-    The figures are those of :class:`~hf_hardneg.evaluation.score_hardness.ScoreHardness` and
+    The figures are those of :class:`~hf_hardneg.score_hardness.ScoreHardness` and
     :class:`~hf_hardneg.evaluation.reuse.Reuse`; ``None`` where scores or ids are not given.
 
     Args:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_hardneg.errors import QueryError
-from hf_hardneg.evaluation.rates import bootstrap_ratio
+from hf_hardneg.rates import bootstrap_ratio
 
 __all__ = ["Ranked", "RankingScores", "score_lists"]
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_hardneg.checks import whole_number
 from hf_hardneg.errors import ParameterError
-from hf_hardneg.evaluation.rates import bootstrap_ratio
+from hf_hardneg.rates import bootstrap_ratio
 
 __all__ = ["REPEATS", "Comparison", "randomisation_test"]
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hf_hardneg.arrow import flat_list
+from hf_hardneg.distributions import Distribution, distribution, edges
 from hf_hardneg.evaluation.lexical import overlaps, word_counts
 from hf_hardneg.hashing import mix, text_keys
 from hf_hardneg.mined_set import MinedBatch
-from hf_hardneg.tally import Distribution, distribution, edges
 
 __all__ = ["PROFILE_ROWS", "TextProfile", "TextTally"]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.compare_figures import MEASURES, paired_test
 from hf_hardneg.evaluation.comparison import Gain, Measured
-from hf_hardneg.evaluation.rates import CONFIDENCE
 from hf_hardneg.evaluation.training import Outcome
+from hf_hardneg.rates import CONFIDENCE
 
 __all__ = ["measured", "t_interval"]
 

@@ -19,7 +19,7 @@ from hf_hardneg.evaluation.decisions import Decision, measure, outcome_of
 from hf_hardneg.evaluation.label_cases import LabelCases
 from hf_hardneg.evaluation.label_rate import label_rate
 from hf_hardneg.evaluation.labels import Labels
-from hf_hardneg.evaluation.rates import wilson
+from hf_hardneg.rates import wilson
 from hf_hardneg.risk_model import RiskModel
 
 TOPICS, EACH, QUERIES, N = 12, 14, 120, 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from hf_hardneg.evaluation.clustered import by_query, clustered_interval
-from hf_hardneg.evaluation.rates import wilson
+from hf_hardneg.rates import wilson
 
 
 def test_sums_by_query_do_not_depend_on_the_order_of_cases() -> None:

@@ -17,8 +17,8 @@ from hf_hardneg.evaluation.compare import compare
 from hf_hardneg.evaluation.compare_figures import ESTIMATORS
 from hf_hardneg.evaluation.compare_plot import draw, points_of
 from hf_hardneg.evaluation.comparison import ComparisonTable
-from hf_hardneg.evaluation.rates import Rate, wilson
 from hf_hardneg.mapping import _map_part
+from hf_hardneg.rates import Rate, wilson
 
 
 @pytest.fixture(scope="module")

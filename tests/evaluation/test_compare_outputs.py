@@ -25,7 +25,7 @@ from hf_hardneg.evaluation.comparison import (
     StrategyFigures,
     Trained,
 )
-from hf_hardneg.evaluation.rates import Rate
+from hf_hardneg.rates import Rate
 
 ODD = "bm25|<script>alert(1)</script>$x$ $y$"
 

@@ -20,9 +20,9 @@ from hf_hardneg.evaluation.false_negatives import (
 )
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.labels import Label, Labels
-from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.query_sources import load_queries
+from hf_hardneg.rates import Rate
 
 REPEATS = 20
 pytestmark = pytest.mark.slow

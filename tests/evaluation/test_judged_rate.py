@@ -15,8 +15,8 @@ from hf_hardneg import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, QueryError
 from hf_hardneg.evaluation.false_negatives import judged_rate
 from hf_hardneg.evaluation.judgements import Judgements
-from hf_hardneg.evaluation.rates import wilson
 from hf_hardneg.mined_set import MinedSet
+from hf_hardneg.rates import wilson
 
 TEXTS = {"p": "the positive", "a": "first", "b": "second", "c": "third", "a2": "First ", "d": "x"}
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_hardneg.errors import ParameterError
-from hf_hardneg.evaluation.hardness_scores import (
+from hf_hardneg.hardness_scores import (
     reference_scores,
     relative_scores,
     softmax_shares,
 )
-from hf_hardneg.evaluation.score_hardness import ScoreTally
+from hf_hardneg.score_hardness import ScoreTally
 
 SCORES = st.one_of(
     st.floats(-1, 1, width=32), st.sampled_from([0.0, 0.5, -0.5, math.nan, 1e30, -1e30])

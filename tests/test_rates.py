@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from hf_hardneg.errors import ParameterError
-from hf_hardneg.evaluation.rates import Rate, bootstrap_ratio, wilson
+from hf_hardneg.rates import Rate, bootstrap_ratio, wilson
 
 
 @given(st.integers(1, 500), st.data())

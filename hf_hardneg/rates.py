@@ -47,6 +47,11 @@ class Rate:
         """Return plain values for JSON."""
         return {**asdict(self), "assumed": list(self.assumed), "details": dict(self.details)}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Rate:
+        """Return the rate that :meth:`to_dict` made."""
+        return cls(**{**values, "assumed": tuple(values["assumed"])})
+
     def __str__(self) -> str:
         """Return it in a line."""
         if self.rate is None or self.low is None or self.high is None:

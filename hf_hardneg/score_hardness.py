@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 
 from hf_hardneg.checks import above, one_of
-from hf_hardneg.evaluation.hardness_scores import (
+from hf_hardneg.distributions import Distribution, distribution, edges
+from hf_hardneg.hardness_scores import (
     reference_scores,
     relative_scores,
     row_maximum,
     row_sum,
     softmax_shares,
 )
-from hf_hardneg.tally import Distribution, distribution, edges
 
 __all__ = ["AGAINST", "TEMPERATURE", "ScoreHardness", "ScoreTally"]
 
@@ -26,6 +28,8 @@ TEMPERATURE = 0.05
 
 AGAINST = ("min", "max", "mean")
 COSINES = 1.001
+MEDIAN = 3
+"""Of this place among the quantiles of a distribution."""
 Offsets = NDArray[np.int64]
 
 
@@ -75,6 +79,58 @@ class ScoreHardness:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
+
+    @property
+    def cosines(self) -> bool:
+        """Whether all scores are within what cosines can be, so that the temperature fits them."""
+        spreads = (self.positive_scores, self.negative_scores)
+        ends = [
+            end for one in spreads if one.quantiles for end in (one.quantiles[0], one.quantiles[-1])
+        ]
+        return all(abs(end) <= COSINES for end in ends)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ScoreHardness:
+        """Return the figures that :meth:`to_dict` made."""
+        spreads = ("relative", "margins", "weights", "positive_scores", "negative_scores")
+        parts = {name: Distribution(**values[name]) for name in spreads}
+        return cls(**{**values, **parts})
+
+    def table(self) -> Table:
+        """Return the shares as a table for a terminal."""
+        table = Table(title="Hardness", title_justify="left", show_header=False)
+        table.add_column(style="bold")
+        table.add_column(justify="right")
+        for name, value in self._lines():
+            table.add_row(name, value)
+        return table
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        yield "negatives with a score, beside a positive with one", f"{self.compared:,}"
+        if self.without_score:
+            yield "negatives without a score", f"{self.without_score:,}"
+        if self.rows_without_reference:
+            yield "rows whose positive has no score", f"{self.rows_without_reference:,}"
+        yield "harder than the positive", _shown(self.harder, ".1%")
+        if self.equal:
+            yield "as hard as the positive", _shown(self.equal, ".1%")
+        yield "rows with a harder one", _shown(self.rows_with_harder, ".1%")
+        middle = None if self.relative.quantiles is None else self.relative.quantiles[MEDIAN]
+        yield "score relative to the positive's, median", _shown(middle, ".3g")
+        if not self.cosines:
+            return  # the softmax of BM25 scores at such a temperature says nothing
+        weight = f"softmax weight of the negatives at {self.temperature:g}"
+        yield weight, _shown(self.weight_of_negatives, ".1%")
+        yield "  of which the hardest", _shown(self.hardest_share, ".1%")
+        effective, whole = self.effective_negatives, self.negatives_a_row
+        yield (
+            "effective number of negatives",
+            f"{_shown(effective, '.2f')} of {_shown(whole, '.2f')}",
+        )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 class ScoreTally:
