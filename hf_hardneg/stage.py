@@ -93,6 +93,10 @@ class Stage:
         """Say what a reader of the results should know; stands in the report."""
         return ()
 
+    def models(self) -> dict[str, dict[str, str]]:
+        """Return what identifies the models, by the name of the stage; empty without any."""
+        return {}
+
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""
         return {

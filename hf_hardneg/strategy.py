@@ -108,6 +108,11 @@ class Strategy:
         """All stages after the retriever, in the order in which they decide."""
         return (*self.row_filters, *self.filters, *self.vetoes, *self.diversity, self.sampler)
 
+    @property
+    def asking(self) -> tuple[Filter | Veto, ...]:
+        """The stages that may ask a model about candidates, in the order in which they decide."""
+        return (*(rule for rule in self.filters if rule.asks_model), *self.vetoes)
+
     def notes(self) -> tuple[str, ...]:
         """Return what the stages after the retriever have to say to a reader of the report."""
         return tuple(note for stage in self.stages for note in stage.notes())
