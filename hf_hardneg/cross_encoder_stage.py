@@ -19,9 +19,9 @@ class CrossEncoderStage(Stage):
     """A stage one parameter of which is a cross-encoder by name, by path or loaded.
 
     A class that derives from this one has the parameters ``revision``, ``max_length``,
-    ``batch_size``, ``device`` and ``cache_dir``, and hands them to :meth:`_take_cross_encoder`.
-    Where ``None`` is the default of the model there is nothing to score then, and the recipe names
-    none.
+    ``batch_size``, ``device`` and ``cache_dir``, hands them to :meth:`_take_cross_encoder`, and
+    keeps the scorer's model under its own name. Where ``None`` is the default of the model there
+    is nothing to score then, and the recipe names none.
 
     Attributes:
         model_parameter: name of the parameter that is the model.
@@ -72,7 +72,6 @@ class CrossEncoderStage(Stage):
                 cache_dir=cache_dir,
                 owner=self.name,
             )
-        setattr(self, self.model_parameter, None if self._scorer is None else self._scorer.model)
         self.revision, self.max_length, self.device = revision, max_length, device
         self.batch_size, self.cache_dir = batch_size, cache_dir
 

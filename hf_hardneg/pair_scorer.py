@@ -134,6 +134,16 @@ class PairScorer:
         """Take over the hash that was worked out in another process."""
         self._fingerprint = fingerprint
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that a stage needs to score as this does, without defaults."""
+        values = {
+            "revision": (self.revision, None),
+            "max_length": (self.max_length, None),
+            "batch_size": (self.batch_size, BATCH_SIZE),
+            "device": (self.device, None),
+        }
+        return {name: value for name, (value, default) in values.items() if value != default}
+
     def note(self) -> ScorerNote:
         """Return what makes the scores, with no path of this machine in it."""
         place = Path(self.name).expanduser()

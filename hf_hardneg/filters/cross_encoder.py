@@ -113,7 +113,7 @@ class CrossEncoderDenoiser(CrossEncoderStage, Veto):
             device=device,
             cache_dir=cache_dir,
         )
-        self.activation = activation
+        self.model, self.activation = self.scorer.model, activation
 
     def judge(
         self,

@@ -16,6 +16,7 @@ __all__ = ["Asking", "cross_encoding"]
 
 FEWEST_PAIRS, MOST_PAIRS = 64, 512
 
+
 @dataclass(frozen=True)
 class Asking:
     """How candidates are asked about.
