@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_hardneg.errors import ParameterError, listing
 from hf_hardneg.models import LoadedModel, model_name
 from hf_hardneg.pair_scorer import BATCH_SIZE, PairScorer
 from hf_hardneg.stage import Stage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["CrossEncoderStage"]
 
@@ -118,6 +121,12 @@ class CrossEncoderStage(Stage):
         if self.model_parameter in values:
             values[self.model_parameter] = model_name(values[self.model_parameter])
         return values
+
+    def __copy__(self) -> Self:
+        """Return a copy that shares the scorer: in this process a loaded model stays loaded."""
+        again = object.__new__(type(self))
+        vars(again).update(vars(self))
+        return again
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the parameters and the weights' hash; a loaded model goes as its hash alone."""

@@ -250,8 +250,8 @@ class RiskFilter(BoundStage, CrossEncoderStage, Filter):
                 "risk: the model has to be fitted to all rows of the data set, and a single batch "
                 "does not have them. Use miner.mine(dataset), or give model=..."
             )
+        self._refuse_other()  # before anything is scored
         signals = signals_of(queries, candidates, self.retriever, self._scorer)
-        self._model.refuse_other(signals.cross_encoder)
         return self._model.probabilities(signals.values, signals.names)
 
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
