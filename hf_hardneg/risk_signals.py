@@ -46,15 +46,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
+from hf_hardneg.errors import ParameterError
 from hf_hardneg.pair_scorer import PAIRS_AT_ONCE, PairScorer, ScorerNote, positive_texts
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.stage_inputs import VectorSource
 
-__all__ = ["Signals", "over", "signals_of", "source_name"]
+__all__ = ["LOGITS", "Signals", "over", "signals_of", "source_name"]
 
 BOUND = 10.0
 LEAST_DIVISOR = 1e-6
 BYTES_AT_ONCE = 64_000_000
+LOGITS = "identity"
+"""The activation of a cross-encoder that leaves its logits as they are."""
 
 Floats = NDArray[np.float64]
 
@@ -87,6 +90,9 @@ def signals_of(
         candidates: its candidates, with the scores of the positives.
         source: the retriever that found them.
         cross_encoder: scores every candidate, and the positives, by logits; default: none.
+
+    Raises:
+        ParameterError: the cross-encoder gives something else than logits.
     """
     named = _of_scores(candidates.scores.astype(np.float64), _highest(queries, candidates), "")
     named["log-rank"] = np.log(np.maximum(candidates.ranks, 1).astype(np.float64))
@@ -97,6 +103,11 @@ def signals_of(
         for place, (name, part) in enumerate(zip(candidates.source_names, parts, strict=True)):
             named |= _of_part(queries, candidates, part, place, name)
     if cross_encoder is not None:
+        if cross_encoder.activation != LOGITS:
+            raise ParameterError(
+                f"risk: the cross-encoder has activation={cross_encoder.activation!r}; expected "
+                f"{LOGITS!r}: its signals are logits."
+            )
         named |= _of_cross_encoder(queries, candidates, source, cross_encoder)
     values = np.stack(list(named.values()), axis=-1)
     values[~candidates.filled] = np.nan

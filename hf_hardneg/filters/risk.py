@@ -21,7 +21,7 @@ from hf_hardneg.pair_scorer import BATCH_SIZE
 from hf_hardneg.risk_fit import fit_risk
 from hf_hardneg.risk_hidden import hidden_pairs
 from hf_hardneg.risk_model import RiskModel
-from hf_hardneg.risk_signals import signals_of, source_name
+from hf_hardneg.risk_signals import LOGITS, signals_of, source_name
 from hf_hardneg.stage_inputs import Rows
 from hf_hardneg.workload import Nearest, Phase, Workload
 
@@ -133,7 +133,7 @@ class RiskFilter(BoundStage, CrossEncoderStage, Filter):
         self._cut, self._least = self._decided()
         self._take_cross_encoder(
             cross_encoder,
-            activation="identity",
+            activation=LOGITS,
             revision=revision,
             max_length=max_length,
             batch_size=batch_size,

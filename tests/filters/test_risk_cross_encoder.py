@@ -204,7 +204,9 @@ def test_no_model_is_looked_for_before_there_is_work(tmp_path: Path) -> None:
 
 def test_the_string_says_all_of_it_and_can_be_read_again(tiny: Path, tmp_path: Path) -> None:
     rule = RiskFilter(max=0.2, cross_encoder=tiny, max_length=32, batch_size=5, device="cpu")
-    wanted = f"risk(max=0.2, cross_encoder={str(tiny)!r}, max_length=32, batch_size=5, device='cpu')"
+    wanted = (
+        f"risk(max=0.2, cross_encoder={str(tiny)!r}, max_length=32, batch_size=5, device='cpu')"
+    )
     assert rule.expression() == wanted
     text = f"bm25@20+{wanted}"
     miner = OfflineMiner(text, corpus=DOCUMENTS, cache_dir=tmp_path)
@@ -248,9 +250,9 @@ def test_a_model_wants_its_own_cross_encoder(tiny: Path, tmp_path: Path, batch: 
     retriever, queries, found = batch
     scorer = PairScorer(tiny, max_length=16)
     model = model_of(scorer)
-    with pytest.raises(ParameterError, match="none is given.*cross_encoder='checkpoint', max_len"):
+    with pytest.raises(ParameterError, match=r"none is given.*cross_encoder='checkpoint', max_len"):
         RiskFilter(model=model)
-    with pytest.raises(ParameterError, match="fitted without one.*calibrate --cross-encoder"):
+    with pytest.raises(ParameterError, match=r"fitted without one.*calibrate --cross-encoder"):
         RiskFilter(model=model_of(None), cross_encoder="no/such-model")
     other = save_cross_encoder(tmp_path / "other", seed=3)
     loaded = CrossEncoder(str(tiny), device="cpu", max_length=16)
