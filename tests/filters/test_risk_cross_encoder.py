@@ -322,6 +322,17 @@ def test_it_is_fitted_to_hidden_positives(tiny: Path, tmp_path: Path) -> None:
         assert len(keys) == len(np.unique(keys))  # no pair was scored twice in all of this
 
 
+def test_filters_before_it_leave_fewer_pairs(tiny: Path, tmp_path: Path) -> None:
+    data = rows().remove_columns("positives").add_column(
+        "positive", [DOCUMENTS[number] for number in range(24)]
+    )  # fmt: skip
+    rule = RiskFilter(model=model_of(PairScorer(tiny)), cross_encoder=tiny).expression()
+    options: dict[str, Any] = {"corpus": DOCUMENTS, "num_negatives": 2, "cache_dir": tmp_path}
+    OfflineMiner(f"bm25@20+rank(range_max=5)+{rule}", **options).mine(data)
+    files = [np.fromfile(one, dtype="<u8,<f4") for one in tmp_path.rglob("*.pairs")]
+    assert 24 * 3 < sum(map(len, files)) <= 24 * (5 + 1)
+
+
 def test_another_cross_encoder_is_refused_before_anything_is_mined(
     tiny: Path, tmp_path: Path
 ) -> None:
