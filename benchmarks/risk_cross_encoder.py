@@ -29,6 +29,7 @@ __all__ = ["run"]
 ENCODER = "potion-4m-static"
 DEPTHS = (100, 30)
 LABELS = (200, 500, 1_000)
+NONE, WORST = float("inf"), 9.99
 SIDES = ("risk", "risk with cross-encoder")
 
 
@@ -64,7 +65,7 @@ def run(context: Context) -> Figure:
         "seeds added up; every query is served. The points are picked where they are measured, for "
         "both sides alike, and the difference has no interval.",
         "Targets: the mean rank with the cross-encoder over that without it, at a rate of at most "
-        "x; left out where either does not reach the rate.",
+        "x; 9.99 where it alone does not reach the rate, 0 where it alone does.",
     ]
     return figure
 
@@ -95,8 +96,8 @@ def _judge(figure: Figure, name: str) -> None:
         without, given = (pooled(figure, f"{name}, {side}, {labels} labels") for side in SIDES)
         for level in LEVELS:
             ends = [hardest(points, level) for points in (without, given)]
-            ranks = [None if end is None else end["ranks"] / end["chosen"] for end in ends]
-            if ranks[0] is None or ranks[1] is None:
+            ranks = [NONE if end is None else end["ranks"] / end["chosen"] for end in ends]
+            if ranks == [NONE, NONE]:
                 continue
             about = f"{name}, {labels} labels, at most {level:.0%} false: mean rank over without"
-            figure.target(about, round(ranks[1] / ranks[0], 3), 1.0)
+            figure.target(about, round(min(ranks[1] / ranks[0], WORST), 3), 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_hardneg.errors import ParameterError, listing
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["CrossEncoderStage"]
 
 WEIGHTS = "weights"
+SETTINGS = ("revision", "max_length", "batch_size", "device")
+"""Parameters that mean nothing without a model."""
 
 
 class CrossEncoderStage(Stage):
@@ -37,6 +40,13 @@ class CrossEncoderStage(Stage):
     device: str | None
     cache_dir: str | os.PathLike[str] | None
     _scorer: PairScorer | None
+
+    @classmethod
+    def takes(cls, name: str, given: Collection[str]) -> bool:
+        """Return whether a parameter is for this stage: of a model, only where there is one."""
+        known = cls.defaults()
+        without = known[cls.model_parameter] is None and cls.model_parameter not in given
+        return name in known and not (without and name in SETTINGS)
 
     def _take_cross_encoder(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_hardneg.stage_inputs import Rows, VectorSource
@@ -51,6 +52,16 @@ class Stage:
             and parameter.name not in RETRIEVAL_CONTEXT
             and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         }
+
+    @classmethod
+    def takes(cls, name: str, given: Collection[str]) -> bool:
+        """Return whether a parameter that is given to the strategy as a whole is for this stage.
+
+        Args:
+            name: of the parameter.
+            given: names of all parameters that the stage may be given.
+        """
+        return name in cls.defaults()
 
     @classmethod
     def context(cls) -> frozenset[str]:

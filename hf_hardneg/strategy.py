@@ -260,7 +260,10 @@ def _routed(
     """
     arguments = [dict(call.arguments) for call in calls]
     for name, value in options.items():
-        owners = [place for place, stage in enumerate(classes) if name in stage.defaults()]
+        able = [place for place, stage in enumerate(classes) if name in stage.defaults()]
+        owners = [
+            place for place in able if classes[place].takes(name, {*arguments[place], *options})
+        ] or able  # what no stage has a use for, the one that has it refuses
         if not owners:
             raise ParameterError(_no_owner(name, classes))
         if len(owners) > 1:  # what the string sets for the others is meant for the one that is left

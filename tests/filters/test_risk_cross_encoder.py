@@ -217,6 +217,19 @@ def test_the_string_says_all_of_it_and_can_be_read_again(tiny: Path, tmp_path: P
     assert OfflineMiner("bm25+risk", corpus=DOCUMENTS, cache_dir=tmp_path).recipe()["models"] == {}
 
 
+def test_what_is_about_a_model_goes_to_the_stage_that_has_one(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"corpus": DOCUMENTS, "cache_dir": tmp_path}
+    plain = OfflineMiner("dense@20(model='a/model')+risk", batch_size=7, **options).strategy
+    assert plain == "dense@20(model='a/model', batch_size=7)+risk"
+    own = OfflineMiner("bm25@20+risk", cross_encoder="a/model", batch_size=7, **options).strategy
+    assert own == "bm25@20+risk(cross_encoder='a/model', batch_size=7)"
+    both = "dense@20(model='a/model')+risk(cross_encoder='a/model')"
+    with pytest.raises(ParameterError, match="'batch_size' is a parameter of two stages"):
+        OfflineMiner(both, batch_size=7, **options)
+    with pytest.raises(ParameterError, match="max_length is given without cross_encoder"):
+        OfflineMiner("bm25@20+risk", max_length=7, **options)
+
+
 def test_a_loaded_model_travels_as_its_hash(tiny: Path, batch: Batch) -> None:
     loaded = CrossEncoder(str(tiny), device="cpu")
     rule = RiskFilter(cross_encoder=loaded, model=model_of(PairScorer(loaded))).bound(batch[0])
