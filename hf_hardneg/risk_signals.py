@@ -26,7 +26,7 @@ With a cross-encoder, whose logit of a query and a document is ``c``, and ``c+``
 Logits, not probabilities: a cross-encoder trained on relevance gives log odds, which is what the
 model of risk adds up, and a probability near 0 or 1 has lost what tells candidates apart. A logit
 has no zero that means anything and may be negative, so a ratio to the positive's says nothing; the
-difference is the ratio of the odds.
+difference is the log of the ratio of the odds.
 
 "Over" is the plain ratio where the divisor is above 0: ``a over b = 1 + (a - b) / |b|``, which
 for a negative divisor still rises with ``a``; bounded to [-10, 10].

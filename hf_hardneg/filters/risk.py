@@ -38,8 +38,8 @@ class RiskFilter(BoundStage, CrossEncoderStage, Filter):
     on the signals of :mod:`hf_hardneg.risk_signals`: the score over the positive's, score, the
     positive's score, log rank, the similarity to the positive and that over the query's, and
     the same of every other retriever of the pool, and with ``cross_encoder`` its logit and that
-    less the positive's. ``hf-hardneg calibrate`` fits one to labels,
-    judgements or hidden positives, and finds the cut that meets a target.
+    less the positive's. ``hf-hardneg calibrate`` fits one to labels, judgements or hidden
+    positives, and finds the cut that meets a target.
 
     Which of the two numbers is given decides what is meant:
 
