@@ -24,6 +24,7 @@ from benchmarks import (
     miner_hash,
     preset_table,
     presets,
+    risk_cross_encoder,
     risk_curves,
     select_from_pool,
     stage_speed,
@@ -53,6 +54,7 @@ BENCHMARKS = {
     "presets": presets.run,
     "audit": audit.run,
     "risk_curves": risk_curves.run,
+    "risk_cross_encoder": risk_cross_encoder.run,
     "calibrate": calibrate.run,
     "false_negative_coverage": false_negative_coverage.run,
     "compare": compare.run,
@@ -61,7 +63,7 @@ BENCHMARKS = {
 }
 ONCE = (
     "lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets", "risk_curves",
-    "calibrate", "false_negative_coverage", "compare", "compare_minilm",
+    "risk_cross_encoder", "calibrate", "false_negative_coverage", "compare", "compare_minilm",
 )  # fmt: skip
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130

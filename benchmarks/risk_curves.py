@@ -32,11 +32,14 @@ from hf_hardneg.evaluation.decisions import (
 )
 from hf_hardneg.filters.risk import within
 from hf_hardneg.hashing import mix
+from hf_hardneg.pair_scorer import PairScorer
 from hf_hardneg.query_sources import load_queries
 from hf_hardneg.risk_fit import fit_risk
 from hf_hardneg.risk_signals import signals_of
 
-__all__ = ["collections", "models", "run"]
+__all__ = [
+    "both_halves", "collections", "columns", "hardest", "models", "pooled", "run", "summary",
+]  # fmt: skip
 
 COLLECTIONS = ("vaswani", "cacm")
 LABELS = (50, 100, 200, 500, 1_000)
@@ -108,8 +111,8 @@ def run(context: Context) -> Figure:
         for found in collections(context, figure, SEEDS, cache):
             for seed, data in found.data.items():
                 context.say(f"{found.name}, seed {seed}")
-                for family, points in _both_halves(data, seed).items():
-                    values = {"points": _columns(points), **_summary(points)}
+                for family, points in both_halves(data, seed).items():
+                    values = {"points": columns(points), **summary(points)}
                     figure.add(f"{found.name}, {family}", seed, values)
             _judge(figure, found.name)
     figure.notes = [
@@ -134,29 +137,41 @@ def run(context: Context) -> Figure:
     return figure
 
 
-def _both_halves(data: CalibrationSet, seed: int) -> dict[str, list[Sums]]:
-    """Return the points of every family, counts of both halves added up."""
+def both_halves(
+    data: CalibrationSet,
+    seed: int,
+    labels: tuple[int, ...] = LABELS,
+    cross_encoder: PairScorer | None = None,
+) -> dict[str, list[Sums]]:
+    """Return the points of every family, counts of both halves added up.
+
+    Args:
+        data: queries, candidates, and what is known of them.
+        seed: of the halves and the labels that are drawn.
+        labels: how many the model of risk is fitted to.
+        cross_encoder: gives the model of risk further signals.
+    """
     keys = data.queries.keys
     unique, line = np.unique(keys, return_inverse=True)
     first = np.zeros(len(unique), dtype=np.bool_)
     order = np.argsort(mix(seed, unique), kind="stable")
     first[order[: len(order) // 2]] = True
-    signals = signals_of(data.queries, data.candidates, data.retriever)
+    signals = signals_of(data.queries, data.candidates, data.retriever, cross_encoder)
     total: dict[str, list[Sums]] = {}
     refused: set[str] = set()
     for learns in (first, ~first):
         rows = learns[line]
         families = list(single_rules(data, rows))
-        for labels in LABELS:
-            pairs = labelled_pairs(data, signals, rows, seed, labels)
+        for number in labels:
+            pairs = labelled_pairs(data, signals, rows, seed, number)
             try:
                 model = fit_risk(pairs, data.origin, seed=seed).model
             except QueryError:  # too few relevant ones among so few labels
-                refused |= {family.name for family in _risk(data, None, ~rows, labels)}
+                refused |= {family.name for family in _risk(data, None, ~rows, number)}
                 continue
             probabilities = model.probabilities(signals.values, signals.names)
             probabilities = np.where(data.eligible, probabilities, np.nan)
-            families += _risk(data, probabilities, ~rows, labels)
+            families += _risk(data, probabilities, ~rows, number)
         for family in families:
             points = [
                 _sums(split_sums(outcome_of(data, one, N), ~learns), one.value)
@@ -203,7 +218,7 @@ def _sums(outcome: Outcome, value: float) -> Sums:
     return {"value": value, **sums}
 
 
-def _summary(points: list[Sums]) -> dict[str, Any]:
+def summary(points: list[Sums]) -> dict[str, Any]:
     """Return the lowest mean rank at each rate of false negatives."""
     values: dict[str, Any] = {}
     for level in LEVELS:
@@ -225,7 +240,7 @@ def hardest(points: list[Sums], level: float, served: float = SERVED) -> Sums | 
     return min(good, key=lambda one: one["ranks"] / one["chosen"], default=None)
 
 
-def _columns(points: list[Sums]) -> dict[str, list[float]]:
+def columns(points: list[Sums]) -> dict[str, list[float]]:
     """Return the points as one list for each number: a third of the JSON."""
     return {
         name: [round(point[name], 4) if name == "value" else int(point[name]) for point in points]

@@ -75,7 +75,7 @@ def _needs(stage: type[Stage], arguments: Mapping[str, Any] = MappingProxyType({
     """Return what a stage needs that is called with these arguments."""
     needs = [MODEL] if "model" in stage.defaults() else []
     needs += [NEED_NAMES[need] for need in stage.needs]
-    if issubclass(stage, Retriever) or stage.context():
+    if issubclass(stage, Retriever) or "corpus" in stage.context():
         return needs
     try:
         made = stage(**arguments)

@@ -26,7 +26,8 @@ from hf_hardneg.cli_options import (
     SplitOption,
 )
 from hf_hardneg.cli_output import NOT_RESUMABLE, clear_errors, console, print_json, settings_of
-from hf_hardneg.errors import OutputError, ParameterError
+from hf_hardneg.errors import OutputError, ParameterError, listing
+from hf_hardneg.pair_scorer import BATCH_SIZE, PairScorer
 
 if TYPE_CHECKING:
     from hf_hardneg.evaluation.calibration_report import Calibration
@@ -73,6 +74,26 @@ ServedOption = Annotated[
     float,
     typer.Option("--min-served", metavar="SHARE", help="Rows that must get all their negatives."),
 ]
+CrossEncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A cross-encoder, name or path, whose score is a further signal; it is asked about "
+        "every candidate of every query, so retrieve no more than needed.",
+    ),
+]
+RevisionOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Revision of the cross-encoder on the Hub.")
+]
+MaxLengthOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Longest pair of the cross-encoder, tokens.")
+]
+BatchSizeOption = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Pairs in one pass of the cross-encoder.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where the cross-encoder runs, such as cpu.")
+]
 SaveOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Where to write the model of risk (JSON).")
 ]
@@ -101,6 +122,11 @@ def calibrate(
     positive_column: PositiveColumnOption = None,
     positive_ids_column: PositiveIdsColumnOption = None,
     query_id_column: QueryIdColumnOption = None,
+    cross_encoder: CrossEncoderOption = None,
+    revision: RevisionOption = None,
+    max_length: MaxLengthOption = None,
+    batch_size: BatchSizeOption = BATCH_SIZE,
+    device: DeviceOption = None,
     cache_dir: CacheDirOption = None,
     save: SaveOption = None,
     figure: FigureOption = None,
@@ -114,6 +140,14 @@ def calibrate(
         from hf_hardneg.sources import beir_corpus_file
 
         _check(labels, judgements, figure, save)
+        scorer = _scorer(
+            cross_encoder,
+            cache_dir,
+            revision=revision,
+            max_length=max_length,
+            batch_size=batch_size,
+            device=device,
+        )
         loaded = load_queries(queries, qrels, split)
         folder = Path(queries).expanduser()
         if corpus is None and os.path.isdir(folder) and beir_corpus_file(folder):
@@ -140,6 +174,7 @@ def calibrate(
             delta=delta,
             min_served=min_served,
             seed=seed,
+            cross_encoder=scorer,
         )
         found = replace(found, notes=(*loaded.notes, *found.notes))
         if save is not None:
@@ -162,6 +197,39 @@ def _check(
         raise ParameterError(f"calibrate: --figure {str(figure)!r}; expected a .svg or .png file.")
     if save is not None and (save.is_dir() or save.suffix != ".json"):
         raise OutputError(f"calibrate: --save {str(save)!r}; expected the name of a .json file.")
+
+
+def _scorer(
+    cross_encoder: str | None,
+    cache_dir: Path | None,
+    *,
+    revision: str | None,
+    max_length: int | None,
+    batch_size: int,
+    device: str | None,
+) -> PairScorer | None:
+    """Return what scores pairs, after a look whether there is such a model."""
+    given = {"--revision": revision, "--max-length": max_length, "--device": device}
+    given["--batch-size"] = None if batch_size == BATCH_SIZE else batch_size
+    if cross_encoder is None:
+        lost = [name for name, value in given.items() if value is not None]
+        if lost:
+            raise ParameterError(
+                f"calibrate: {listing(lost)} is given without --cross-encoder, which it is about. "
+                "A parameter of the retriever is set in --strategy or by --set."
+            )
+        return None
+    scorer = PairScorer(
+        cross_encoder,
+        revision=revision,
+        max_length=max_length,
+        batch_size=batch_size,
+        device=device,
+        cache_dir=cache_dir,
+        owner="calibrate",
+    )
+    scorer.refresh()
+    return scorer
 
 
 def _write(path: Path, text: str) -> None:

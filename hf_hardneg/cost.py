@@ -214,8 +214,8 @@ def estimate_plan(plan: Plan, rows: Dataset, cache: Path, budget: float) -> Esti
     work = _workload(plan, rows, budget)
     trial = strategy.retriever.trial(work)
     phases = [*trial.phases]
-    for veto in strategy.vetoes:
-        phases += veto.trial(work, trial.nearest, corpus)
+    for stage in strategy.asking:
+        phases += stage.trial(work, trial.nearest, corpus)
     phases.append(_choosing(plan, rows))
     return Estimate(
         str(strategy),
@@ -225,7 +225,7 @@ def estimate_plan(plan: Plan, rows: Dataset, cache: Path, budget: float) -> Esti
         _peak_memory(),
         psutil.virtual_memory().available,
         shutil.disk_usage(_existing(cache)).free,
-        (*trial.notes, *_silent_vetoes(plan, trial.nearest)),
+        (*trial.notes, *_silent_stages(plan, trial.nearest)),
     )
 
 
@@ -261,10 +261,10 @@ def _spread(rows: Dataset, number: int) -> pa.Table:
     return table
 
 
-def _silent_vetoes(plan: Plan, nearest: Sequence[Any]) -> list[str]:
+def _silent_stages(plan: Plan, nearest: Sequence[Any]) -> list[str]:
     if nearest:
         return []
-    return [f"{veto.name}: its time is not in these figures." for veto in plan.strategy.vetoes]
+    return [f"{stage.name}: its time is not in these figures." for stage in plan.strategy.asking]
 
 
 def _existing(folder: Path) -> Path:
@@ -296,7 +296,7 @@ def worth_estimating(strategy: Strategy, rows: int) -> bool:
     """Return whether the work may take long: there is a model, or very much of everything."""
     retriever = strategy.retriever
     size = len(retriever.corpus) + rows
-    return bool(retriever.encodes_queries or strategy.vetoes or size > LARGE)
+    return bool(retriever.encodes_queries or strategy.asking or size > LARGE)
 
 
 def require(estimate: Estimate, max_hours: float) -> None:

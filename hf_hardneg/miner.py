@@ -562,8 +562,9 @@ class OfflineMiner:
             "underfilled": self.underfilled,
             "corpus": corpus_note(self._need_strategy().retriever.corpus),
             "models": {
-                **strategy.retriever.models(),
-                **{veto.name: veto.weights() for veto in strategy.vetoes if veto.weights()},
+                name: found
+                for stage in (strategy.retriever, *strategy.stages)
+                for name, found in stage.models().items()
             },
             "versions": {name: _version(name) for name in VERSIONED},
         }

@@ -188,7 +188,7 @@ class Plan:
         kept = _without_own(self._by_row(features))
         decided = Features({**kept, **decision_features(self.rules, self.policy)})
         decide = DecideStage(self.reader, self.rules, self.policy, sources)
-        batch = VETO_BATCH if self.strategy.vetoes else DECIDE_BATCH
+        batch = VETO_BATCH if self.strategy.asking else DECIDE_BATCH
         write = self._write_stage(list(decided))
         return [
             Step(decide, decided, "Selecting", batch),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.errors import QueryError
 from hf_hardneg.hashing import mix
+from hf_hardneg.pair_scorer import ScorerNote
 from hf_hardneg.risk_model import RiskModel, rounded
 
 __all__ = ["FEWEST_LABELS", "FEWEST_OF_A_KIND", "Pairs", "RiskFit", "fit_risk", "reliability"]
@@ -37,6 +38,7 @@ class Pairs:
         labels: how relevant, 0 to 1, shape (pairs,).
         weights: 1 over the chance of having been drawn, shape (pairs,).
         groups: keys of the queries, shape (pairs,): pairs of one query are never parted.
+        cross_encoder: which cross-encoder signals came from; ``None`` without one.
     """
 
     signals: tuple[str, ...]
@@ -44,6 +46,7 @@ class Pairs:
     labels: Floats
     weights: Floats
     groups: NDArray[np.uint64]
+    cross_encoder: ScorerNote | None = None
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -57,6 +60,7 @@ class Pairs:
             self.labels[chosen],
             self.weights[chosen],
             self.groups[chosen],
+            self.cross_encoder,
         )
 
 
@@ -191,6 +195,7 @@ def _fitted(pairs: Pairs, penalty: float, how: str, origin: str) -> RiskModel:
         relevant=rounded(share @ pairs.labels),
         queries=len(np.unique(pairs.groups)),
         origin=origin,
+        cross_encoder=pairs.cross_encoder,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries, known_positive
 from hf_hardneg.hashing import mix
+from hf_hardneg.pair_scorer import PairScorer
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.risk_fit import Pairs
 from hf_hardneg.risk_signals import signals_of
@@ -125,6 +126,7 @@ def hidden_pairs(
     source: VectorSource,
     seed: int,
     most: int,
+    cross_encoder: PairScorer | None = None,
 ) -> Pairs | None:
     """Return labelled pairs of hidden positives, ``None`` where no query has two positives.
 
@@ -133,6 +135,7 @@ def hidden_pairs(
         source: the retriever.
         seed: of which positive is shown, and of the sample.
         most: pairs that are kept; of more, those with the lowest hash of seed, query and document.
+        cross_encoder: as in :func:`~hf_hardneg.risk_signals.signals_of`.
     """
     kept: Pairs | None = None
     marks = np.zeros(0, dtype=np.uint64)
@@ -141,7 +144,7 @@ def hidden_pairs(
         if not len(shown.lines):
             continue
         queries, candidates = shown.queries, shown.candidates
-        signals = signals_of(queries, candidates, source)
+        signals = signals_of(queries, candidates, source, cross_encoder)
         usable = candidates.filled & ~known_positive(queries, candidates)
         usable &= candidates.document_keys != queries.keys[:, None]
         lines, slots = np.nonzero(usable)
@@ -151,6 +154,7 @@ def hidden_pairs(
             shown.hidden[lines, slots].astype(np.float64),
             np.ones(len(lines)),
             queries.keys[lines],
+            signals.cross_encoder,
         )
         drawn = mix(seed, SALT + 1, queries.keys[lines], candidates.document_keys[lines, slots])
         kept = here if kept is None else _joined(kept, here)
@@ -168,4 +172,5 @@ def _joined(one: Pairs, other: Pairs) -> Pairs:
         np.concatenate([one.labels, other.labels]),
         np.concatenate([one.weights, other.weights]),
         np.concatenate([one.groups, other.groups]),
+        one.cross_encoder,
     )

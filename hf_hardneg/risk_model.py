@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.errors import FormatError, ParameterError, listing
+from hf_hardneg.pair_scorer import ScorerNote
 
 __all__ = ["Cut", "RiskModel"]
 
@@ -87,6 +88,8 @@ class RiskModel:
         figures: how well it is calibrated, on queries that it was not fitted to.
         retriever: what found the candidates that the cuts are about, as
             :func:`~hf_hardneg.risk_signals.source_name` names it; empty where it is not known.
+        cross_encoder: which cross-encoder gave the signals of that name; ``None`` without them,
+            and then it does not stand in the JSON.
     """
 
     signals: tuple[str, ...]
@@ -104,6 +107,7 @@ class RiskModel:
     cuts: tuple[Cut, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
     retriever: str = ""
+    cross_encoder: ScorerNote | None = None
 
     def probabilities(self, values: Floats, names: Sequence[str]) -> Floats:
         """Return the probability of each candidate, ``nan`` where a signal is missing.
@@ -133,6 +137,49 @@ class RiskModel:
         probability = 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
         return np.asarray(np.minimum(probability / self.label_frequency, 1.0))
 
+    def refuse_unmatched(self, given: str | None) -> None:
+        """Raise if a cross-encoder is given that the model has no use for, or none that it needs.
+
+        Args:
+            given: its name; ``None`` where none is given.
+
+        Raises:
+            ParameterError: says what to give.
+        """
+        mine = self.cross_encoder
+        if mine is None and given is not None:
+            raise ParameterError(
+                f"risk: cross_encoder={given!r} is given, and the model was fitted without one. "
+                "Leave it out, or fit a model with it: hf-hardneg calibrate --cross-encoder "
+                f"{given!r}."
+            )
+        if mine is not None and given is None:
+            length = "" if mine.max_length is None else f", max_length={mine.max_length}"
+            raise ParameterError(
+                f"risk: the model was fitted with the cross-encoder {mine}, and none is given. "
+                "Give its name, its path, or the loaded one: "
+                f"cross_encoder={mine.model!r}{length}."
+            )
+
+    def refuse_other(self, cross_encoder: ScorerNote | None) -> None:
+        """Raise unless signals come from the cross-encoder that the model was fitted with.
+
+        Args:
+            cross_encoder: that of the signals; ``None`` without one.
+
+        Raises:
+            ParameterError: names both, and what to give.
+        """
+        mine = self.cross_encoder
+        self.refuse_unmatched(None if cross_encoder is None else cross_encoder.model)
+        if mine and cross_encoder and not mine.same(cross_encoder):
+            raise ParameterError(
+                f"risk: the model was fitted with the cross-encoder {mine}, and this is "
+                f"{cross_encoder}. Give that one, with the same max_length, or fit a model with "
+                "this one (hf-hardneg calibrate --cross-encoder ...). A loaded model and its "
+                "folder count as two, since a loaded one can have been changed."
+            )
+
     def cut_for(self, target: float) -> Cut | None:
         """Return what is known of a target, ``None`` where nothing is."""
         return next((cut for cut in self.cuts if math.isclose(cut.target, target)), None)
@@ -145,7 +192,10 @@ class RiskModel:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"format": FORM, "version": VERSION, **asdict(self)}
+        own = asdict(self)
+        if self.cross_encoder is None:  # as before there was any: the same recipe
+            del own["cross_encoder"]
+        return {"format": FORM, "version": VERSION, **own}
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the model as JSON; it never holds NaN or Infinity."""
@@ -181,7 +231,9 @@ class RiskModel:
                 )
             }  # fmt: skip
             cuts = tuple(Cut(**cut) for cut in own.pop("cuts", ()))
-            model = cls(**lists, cuts=cuts, **own)  # type: ignore[arg-type]
+            note = own.pop("cross_encoder", None)
+            scorer = None if note is None else ScorerNote(**note)
+            model = cls(**lists, cuts=cuts, cross_encoder=scorer, **own)  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"{where} is damaged: {error!r}. Fit it again.") from error
         model._check(where)
@@ -200,10 +252,14 @@ class RiskModel:
             and isinstance(self.label_frequency, float | int)
             and 0 < self.label_frequency <= 1
         )
+        if note := self.cross_encoder:
+            good = good and isinstance(note.model, str) and isinstance(note.weights, str)
+            good = good and (note.max_length is None or isinstance(note.max_length, int))
         if not good:
             raise FormatError(
                 f"{where} is damaged: expected a finite centre, coefficient and scale above 0 for "
-                "each signal, and a label frequency above 0 and at most 1. Fit it again."
+                "each signal, a label frequency above 0 and at most 1, and of a cross-encoder its "
+                "model, weights and max_length. Fit it again."
             )
 
     @classmethod

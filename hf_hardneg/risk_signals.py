@@ -16,12 +16,25 @@ Where the lists of several retrievers are joined, the same of each of them stand
 name: ``score/positive:bm25``, ``score:bm25``, ``positive-score:bm25``, ``log-rank:bm25`` and
 ``listed:bm25``, 1 where its list has the candidate and else 0.
 
+With a cross-encoder, whose logit of a query and a document is ``c``, and ``c+`` the positive's:
+
+==============================  =================================================================
+``cross-encoder``               ``c``
+``cross-encoder-difference``    ``c - c+``
+==============================  =================================================================
+
+Logits, not probabilities: a cross-encoder trained on relevance gives log odds, which is what the
+model of risk adds up, and a probability near 0 or 1 has lost what tells candidates apart. A logit
+has no zero that means anything and may be negative, so a ratio to the positive's says nothing; the
+difference is the log of the ratio of the odds.
+
 "Over" is the plain ratio where the divisor is above 0: ``a over b = 1 + (a - b) / |b|``, which
 for a negative divisor still rises with ``a``; bounded to [-10, 10].
 
 Of several positives of a row the highest score is ``s+``, and the highest similarity counts: a
 candidate that is near any of them is suspicious. ``nan`` where a signal is missing: the positive
-has no score, or none of the positives is a document of the corpus.
+has no score, or none of the positives is a document of the corpus. A cross-encoder scores a
+positive by its text in the data too; it misses only one that has no text anywhere.
 """
 
 from __future__ import annotations
@@ -33,14 +46,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.candidates import NO_ROW, Candidates, Queries
+from hf_hardneg.errors import ParameterError
+from hf_hardneg.pair_scorer import PAIRS_AT_ONCE, PairScorer, ScorerNote, positive_texts
 from hf_hardneg.positives import ragged_indices
 from hf_hardneg.stage_inputs import VectorSource
 
-__all__ = ["Signals", "over", "signals_of", "source_name"]
+__all__ = ["LOGITS", "Signals", "over", "signals_of", "source_name"]
 
 BOUND = 10.0
 LEAST_DIVISOR = 1e-6
 BYTES_AT_ONCE = 64_000_000
+LOGITS = "identity"
+"""The activation of a cross-encoder that leaves its logits as they are."""
 
 Floats = NDArray[np.float64]
 
@@ -52,19 +69,30 @@ class Signals:
     Attributes:
         names: of the signals.
         values: shape (batch, k, signals); ``nan`` where one is missing, and in empty slots.
+        cross_encoder: which cross-encoder they came from; ``None`` without one.
     """
 
     names: tuple[str, ...]
     values: Floats
+    cross_encoder: ScorerNote | None = None
 
 
-def signals_of(queries: Queries, candidates: Candidates, source: VectorSource) -> Signals:
+def signals_of(
+    queries: Queries,
+    candidates: Candidates,
+    source: VectorSource,
+    cross_encoder: PairScorer | None = None,
+) -> Signals:
     """Return the signals of every candidate; see the table of this module.
 
     Args:
         queries: the batch.
         candidates: its candidates, with the scores of the positives.
         source: the retriever that found them.
+        cross_encoder: scores every candidate, and the positives, by logits; default: none.
+
+    Raises:
+        ParameterError: the cross-encoder gives something else than logits.
     """
     named = _of_scores(candidates.scores.astype(np.float64), _highest(queries, candidates), "")
     named["log-rank"] = np.log(np.maximum(candidates.ranks, 1).astype(np.float64))
@@ -74,10 +102,17 @@ def signals_of(queries: Queries, candidates: Candidates, source: VectorSource) -
     if len(parts) > 1 and candidates.source_ranks is not None:
         for place, (name, part) in enumerate(zip(candidates.source_names, parts, strict=True)):
             named |= _of_part(queries, candidates, part, place, name)
+    if cross_encoder is not None:
+        if cross_encoder.activation != LOGITS:
+            raise ParameterError(
+                f"risk: the cross-encoder has activation={cross_encoder.activation!r}; expected "
+                f"{LOGITS!r}: its signals are logits."
+            )
+        named |= _of_cross_encoder(queries, candidates, source, cross_encoder)
     values = np.stack(list(named.values()), axis=-1)
     values[~candidates.filled] = np.nan
     values[~np.isfinite(values)] = np.nan
-    return Signals(tuple(named), values)
+    return Signals(tuple(named), values, None if cross_encoder is None else cross_encoder.note())
 
 
 def source_name(source: VectorSource) -> str:
@@ -146,6 +181,47 @@ def _of_vectors(
         "document-similarity": similarity,
         "document-similarity/query": over(similarity, to_query),
     }
+
+
+def _of_cross_encoder(
+    queries: Queries, candidates: Candidates, source: VectorSource, scorer: PairScorer
+) -> dict[str, Floats]:
+    """Return the logit of each candidate, and that less the highest of the positives."""
+    corpus, filled = source.corpus, candidates.filled
+    owner = np.repeat(np.arange(len(queries)), queries.positives_per_query)
+    there = queries.positive_rows != NO_ROW
+    there |= bool(len(queries.positive_texts))
+    # A row without candidates needs no score of its positives.
+    served = np.flatnonzero(filled.any(axis=1))
+    places = np.flatnonzero(there & np.isin(owner, served))
+    own = np.full(len(owner), np.nan)
+    own[places] = _logits(
+        scorer,
+        queries,
+        owner[places],
+        lambda part: positive_texts(queries, places[part].tolist(), corpus),
+    )
+    lines, slots = np.nonzero(filled)
+    rows = candidates.rows[lines, slots]
+    scores = np.full(candidates.shape, np.nan)
+    scores[lines, slots] = _logits(scorer, queries, lines, lambda part: corpus.texts(rows[part]))
+    best = _highest_of(queries, own)
+    return {"cross-encoder": scores, "cross-encoder-difference": scores - best[:, None]}
+
+
+def _logits(
+    scorer: PairScorer,
+    queries: Queries,
+    lines: NDArray[np.int64],
+    texts: Callable[[slice], list[str]],
+) -> Floats:
+    """Score pairs of the queries ``lines`` and texts, so many at a time, in one call each."""
+    found = [np.empty(0)]
+    for start in range(0, len(lines), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        asked = [queries.texts[line] for line in lines[part]]
+        found.append(scorer.score(asked, texts(part)).astype(np.float64))
+    return np.concatenate(found)
 
 
 def _leaves(source: VectorSource) -> tuple[VectorSource, ...]:

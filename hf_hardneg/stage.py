@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_hardneg.stage_inputs import Rows, VectorSource
@@ -53,6 +54,16 @@ class Stage:
         }
 
     @classmethod
+    def takes(cls, name: str, given: Collection[str]) -> bool:
+        """Return whether a parameter that is given to the strategy as a whole is for this stage.
+
+        Args:
+            name: of the parameter.
+            given: names of all parameters that the stage may be given.
+        """
+        return name in cls.defaults()
+
+    @classmethod
     def context(cls) -> frozenset[str]:
         """Return which of ``corpus`` and ``cache_dir`` the constructor takes."""
         return RETRIEVAL_CONTEXT & set(inspect.signature(cls.__init__).parameters)
@@ -92,6 +103,10 @@ class Stage:
     def notes(self) -> tuple[str, ...]:
         """Say what a reader of the results should know; stands in the report."""
         return ()
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """Return what identifies the models, by the name of the stage; empty without any."""
+        return {}
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""

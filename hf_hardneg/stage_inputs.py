@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hf_hardneg.candidates import Candidates, Queries
 
@@ -42,7 +42,7 @@ class Rows(Protocol):
 
 
 class Documents(Protocol):
-    """What a stage may know of the corpus before it is given texts."""
+    """What a stage may know of the corpus that its retriever searches."""
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -50,6 +50,9 @@ class Documents(Protocol):
     @property
     def document_keys(self) -> NDArray[np.uint64]:
         """Keys of the normalised texts, shape (documents,)."""
+
+    def texts(self, rows: ArrayLike) -> list[str]:
+        """Return the texts of ``rows``."""
 
 
 class VectorSource(Protocol):

@@ -108,6 +108,11 @@ class Strategy:
         """All stages after the retriever, in the order in which they decide."""
         return (*self.row_filters, *self.filters, *self.vetoes, *self.diversity, self.sampler)
 
+    @property
+    def asking(self) -> tuple[Filter | Veto, ...]:
+        """The stages that may ask a model about candidates, in the order in which they decide."""
+        return (*(rule for rule in self.filters if rule.asks_model), *self.vetoes)
+
     def notes(self) -> tuple[str, ...]:
         """Return what the stages after the retriever have to say to a reader of the report."""
         return tuple(note for stage in self.stages for note in stage.notes())
@@ -255,7 +260,10 @@ def _routed(
     """
     arguments = [dict(call.arguments) for call in calls]
     for name, value in options.items():
-        owners = [place for place, stage in enumerate(classes) if name in stage.defaults()]
+        able = [place for place, stage in enumerate(classes) if name in stage.defaults()]
+        owners = [
+            place for place in able if classes[place].takes(name, {*arguments[place], *options})
+        ] or able  # what no stage has a use for, the one that has it refuses
         if not owners:
             raise ParameterError(_no_owner(name, classes))
         if len(owners) > 1:  # what the string sets for the others is meant for the one that is left

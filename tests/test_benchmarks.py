@@ -436,7 +436,7 @@ def test_risk_curves_add_up_seeds_and_take_the_hardest(tmp_path: Path) -> None:
         rules = [point(9, 1, 900, 10), point(5, 3 + shift, 500, 10), point(0, 20, 150, 10)]
         risk = [point(0, 0, 2_000, 4), point(0.5, 3, 400, 10), point(1, 20, 150, 10)]
         for family, points in (("skip the top", rules), ("risk, 200 labels", risk)):
-            columns = risk_curves._columns(points)
+            columns = risk_curves.columns(points)
             figure.add(f"vaswani, potion, {family}", seed, {"points": columns})
     for rule in ("relative margin", "absolute margin", "percentile margin", "highest score"):
         figure.add(f"vaswani, potion, {rule}", 0, {"points": columns})

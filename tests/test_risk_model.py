@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from hf_hardneg.errors import FormatError, ParameterError, QueryError
+from hf_hardneg.pair_scorer import ScorerNote
 from hf_hardneg.risk_fit import Pairs, fit_risk, reliability
 from hf_hardneg.risk_model import Cut, RiskModel
 
@@ -166,11 +167,35 @@ def test_json_round_trip(tmp_path: Path) -> None:
         ({"label_frequency": 0}, "damaged"),
         ({"cuts": [{"target": 0.1}]}, "damaged"),
         ({"more": 1}, "damaged"),
+        ({"cross_encoder": {"model": "a"}}, "damaged"),
+        ({"cross_encoder": {"model": "a", "weights": 1, "max_length": None}}, "damaged"),
+        ({"cross_encoder": {"model": "a", "weights": "1", "max_length": "x"}}, "damaged"),
+        ({"cross_encoder": "a"}, "damaged"),
     ],
 )
 def test_damaged_models_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(FormatError, match=message):
         RiskModel.from_dict({**fitted().to_dict(), **change})
+
+
+BEFORE = (
+    '{"format": "hf-hardneg risk model", "version": 1, "signals": ["score", "log-rank"], '
+    '"centre": [0.8, 1.0], "scale": [0.3, 0.5], "coefficients": [1.0, -0.5], "intercept": -1.0, '
+    '"penalty": 1.0, "penalty_from": "given", "labels": 20, "relevant": 0.2, "queries": 10, '
+    '"origin": "judgements", "label_frequency": 1.0, "cuts": [{"target": 0.05, "max": 0.3, '
+    '"least": 2, "promise": "high probability", "delta": 0.1, "queries": 90, '
+    '"num_negatives": 5}], "figures": {}, "retriever": ""}'
+)
+"""As it was written before there were cross-encoders."""
+
+
+def test_a_model_of_before_is_read_and_its_recipe_stays() -> None:
+    model = RiskModel.from_json(BEFORE)
+    assert model.cross_encoder is None
+    assert model.to_json() == model.recipe() == BEFORE
+    model.refuse_other(None)
+    with pytest.raises(ParameterError, match="fitted without one"):
+        model.refuse_other(ScorerNote("a", "0123", None))
 
 
 def test_what_is_no_file_or_no_json(tmp_path: Path) -> None:

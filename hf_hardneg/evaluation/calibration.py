@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from hf_hardneg.evaluation.decisions import (
     split_sums,
 )
 from hf_hardneg.hashing import mix
+from hf_hardneg.pair_scorer import PairScorer
 from hf_hardneg.risk_control import (
     betting_p_value,
     conformal_place,
@@ -89,6 +91,7 @@ def calibrate(
     parts: tuple[float, float, float] = PARTS,
     fit_on: int | None = None,
     seed: int = 0,
+    cross_encoder: PairScorer | None = None,
 ) -> Calibration:
     """Fit the model of risk and find, for each target, the hardest decision that meets it.
 
@@ -112,9 +115,12 @@ def calibrate(
         fit_on: labelled pairs that the model is fitted to, drawn by hash from the fitting part;
             default: all of them.
         seed: of the split and all draws.
+        cross_encoder: scores all candidates and the positives, with ``activation="identity"``;
+            its logits are further signals. Default: none.
 
     Raises:
         ParameterError: a parameter out of range.
+        ModelError: the cross-encoder cannot be had.
         QueryError: too few queries, or too few labels of a kind.
     """
     n = whole_number("calibrate", "num_negatives", num_negatives, 1)
@@ -125,7 +131,7 @@ def calibrate(
                 f"calibrate: {name}={value!r}; expected a number between 0 and 1, neither of them."
             )
     split = _split(data, parts, seed)
-    signals = signals_of(data.queries, data.candidates, data.retriever)
+    signals = signals_of(data.queries, data.candidates, data.retriever, cross_encoder)
     pairs = labelled_pairs(data, signals, split.rows(split.fit), seed, fit_on)
     fit = fit_risk(pairs, data.origin, seed=seed)
     probabilities = _probabilities(fit, signals, data)
@@ -146,7 +152,15 @@ def calibrate(
         met=met,
         curves=tuple(_curve(one, split, n) for one in tried),
         notes=data.notes,
+        cross_encoder=_stage_parameters(cross_encoder),
     )
+
+
+def _stage_parameters(cross_encoder: PairScorer | None) -> Mapping[str, Any]:
+    """Return the parameters of ``risk`` that give it the same cross-encoder."""
+    if cross_encoder is None:
+        return {}
+    return {"cross_encoder": cross_encoder.name, **cross_encoder.parameters()}
 
 
 def _split(data: CalibrationSet, parts: tuple[float, float, float], seed: int) -> _Parts:

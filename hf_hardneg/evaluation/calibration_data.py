@@ -315,4 +315,5 @@ def labelled_pairs(
         data.relevance[lines, slots],
         data.weights[lines, slots],
         data.queries.keys[lines],
+        signals.cross_encoder,
     )

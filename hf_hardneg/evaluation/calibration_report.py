@@ -55,15 +55,18 @@ class Choice:
     held_out: Measured
     certified: bool
 
-    def stage(self, model: str) -> str:
+    def stage(self, model: str, cross_encoder: Mapping[str, Any] | None = None) -> str:
         """Return the stage of a strategy string.
 
         Args:
             model: the file of the model.
+            cross_encoder: parameters of ``risk`` beside it, for a cross-encoder; default: none.
         """
         if self.family not in (RISK, RISK_SERVED):
             return self.text
-        return f"{self.text[:-1]}, model={model!r})"
+        given = {"model": model, **(cross_encoder or {})}
+        more = "".join(f", {name}={value!r}" for name, value in given.items())
+        return f"{self.text[:-1]}{more})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -142,6 +145,8 @@ class Calibration:
         curves: every decision of every family, on held-out queries.
         notes: what a reader should know.
         saved: the file of the model, ``None`` where it was not saved.
+        cross_encoder: parameters of ``risk`` that give it the cross-encoder of the signals; empty
+            without one.
     """
 
     retriever: str
@@ -156,10 +161,11 @@ class Calibration:
     curves: tuple[tuple[str, tuple[Point, ...]], ...]
     notes: tuple[str, ...] = field(default=())
     saved: str | None = None
+    cross_encoder: Mapping[str, Any] = field(default_factory=dict)
 
     def strategy(self, choice: Choice) -> str:
         """Return the strategy string of a choice."""
-        return f"{self.retriever}+{choice.stage(self.saved or MODEL_FILE)}"
+        return f"{self.retriever}+{choice.stage(self.saved or MODEL_FILE, self.cross_encoder)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -183,6 +189,7 @@ class Calibration:
             "curves": {name: [one.to_dict() for one in points] for name, points in self.curves},
             "model": self.model.to_dict(),
             "saved": self.saved,
+            "cross_encoder": dict(self.cross_encoder) or None,
             "notes": list(self.notes),
         }
 

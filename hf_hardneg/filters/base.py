@@ -39,6 +39,15 @@ class Filter(Stage, ABC):
         """Return the candidates with the slots emptied that the filter drops."""
         return candidates.keep(self.mask(queries, candidates) & candidates.filled)
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether a model is asked about every candidate, which takes time."""
+        return False
+
+    def trial(self, work: Workload, nearest: Nearest, corpus: Corpus) -> tuple[Phase, ...]:
+        """Try a few candidates and say what all are expected to take; see :meth:`Veto.trial`."""
+        return ()
+
 
 class RowFilter(Stage, ABC):
     """A decision about a row as a whole: its positive looks wrong, its query is held out.
@@ -145,3 +154,8 @@ class Veto(Stage, ABC):
     def weights(self) -> dict[str, str]:
         """Return name and weights' hash of the model that decides, empty if there is none."""
         return {}
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """Return :meth:`weights` by the name of the stage."""
+        found = self.weights()
+        return {self.name: found} if found else {}

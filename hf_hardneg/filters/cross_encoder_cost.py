@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.workload import Advice, Nearest, Phase, Workload, seconds_by_length, timed
+from hf_hardneg.pair_cost import Predict, cross_encode_phase, pair_times
+from hf_hardneg.workload import Advice, Nearest, Phase, Workload
 
 __all__ = ["Asking", "cross_encoding"]
 
 FEWEST_PAIRS, MOST_PAIRS = 64, 512
-RECORD = 12
-"""Bytes of a score on disk."""
-
-Predict = Callable[[list[tuple[str, str]]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -70,29 +67,17 @@ def cross_encoding(
             of a part of it, and so easier ones.
         corpus: where their texts are.
     """
-    load = timed(lambda: predict([("a", "b")]))
-    texts = corpus.texts([row for _, row in nearest])
-    pairs = [(query, text) for (query, _), text in zip(nearest, texts, strict=True)]
-    lengths = np.array([len(query) + len(text) for query, text in pairs], dtype=np.int64)
-    seconds, number = seconds_by_length(
-        lambda places: predict([pairs[place] for place in places]), lengths, work.budget
-    )
-    each = seconds / len(pairs) / work.processes
-    most = int(min(max(2 * work.budget / each, FEWEST_PAIRS), MOST_PAIRS))
-    counts = _counts(predict, asking, pairs, most)
+    times = pair_times(name, predict, work, nearest, corpus)
+    most = int(min(max(2 * work.budget / times.each, FEWEST_PAIRS), MOST_PAIRS))
+    counts = _counts(predict, asking, times.pairs, most)
     asked = float(np.mean(counts))
-    queries = len(work.queries)  # a pair is scored once, however many rows have its query
-    basis = f"{number:,} pairs; {asked:.1f} a query, as with {len(counts)} of them"
     advice = []
     if asked > asking.wanted:
-        fewest = each * asking.wanted * queries
+        fewest = times.each * asking.wanted * len(work.queries)
         text = f"ask about {asking.wanted} candidates at most: keep_top_k={asking.wanted}"
         advice.append(Advice(text, lambda: fewest))
-    disk = int(RECORD * asked * queries)
-    return (
-        Phase(f"{name}: load the model", load, basis="done"),
-        Phase(f"{name}: cross-encode", each * asked * queries, 0, disk, basis, tuple(advice)),
-    )
+    why = f"as with {len(counts)} of them"
+    return times.load, cross_encode_phase(name, asked, work, times, why, *advice)
 
 
 def _counts(

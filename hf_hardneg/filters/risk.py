@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,19 @@ from numpy.typing import NDArray
 from hf_hardneg.bound_stage import BoundStage
 from hf_hardneg.candidates import Candidates, Queries
 from hf_hardneg.checks import fraction, whole_number
+from hf_hardneg.corpus import Corpus
+from hf_hardneg.cross_encoder_stage import CrossEncoderStage
 from hf_hardneg.errors import ParameterError, QueryError, listing
 from hf_hardneg.filters.base import Filter
+from hf_hardneg.filters.risk_cost import scoring_all
 from hf_hardneg.hashing import mix
+from hf_hardneg.pair_scorer import BATCH_SIZE
 from hf_hardneg.risk_fit import fit_risk
 from hf_hardneg.risk_hidden import hidden_pairs
 from hf_hardneg.risk_model import RiskModel
-from hf_hardneg.risk_signals import signals_of, source_name
+from hf_hardneg.risk_signals import LOGITS, signals_of, source_name
 from hf_hardneg.stage_inputs import Rows
+from hf_hardneg.workload import Nearest, Phase, Workload
 
 __all__ = ["RiskFilter", "within"]
 
@@ -25,14 +31,15 @@ DEFAULT_MAX = 0.1
 MOST_PAIRS = 200_000
 
 
-class RiskFilter(BoundStage, Filter):
+class RiskFilter(BoundStage, CrossEncoderStage, Filter):
     """Keeps candidates whose estimated probability of being relevant is at most a cut.
 
     The probability is that of a :class:`~hf_hardneg.risk_model.RiskModel`, a logistic regression
     on the signals of :mod:`hf_hardneg.risk_signals`: the score over the positive's, score, the
     positive's score, log rank, the similarity to the positive and that over the query's, and
-    the same of every other retriever of the pool. ``hf-hardneg calibrate`` fits one to labels,
-    judgements or hidden positives, and finds the cut that meets a target.
+    the same of every other retriever of the pool, and with ``cross_encoder`` its logit and that
+    less the positive's. ``hf-hardneg calibrate`` fits one to labels, judgements or hidden
+    positives, and finds the cut that meets a target.
 
     Which of the two numbers is given decides what is meant:
 
@@ -54,6 +61,13 @@ class RiskFilter(BoundStage, Filter):
     A candidate with a signal missing has no probability and is not kept: its positive has no
     score (a run that does not list it) or is no document of the corpus.
 
+    A cross-encoder is asked about every candidate of every query that the filters before this one
+    leave, and about the positives: at 100 candidates a query that is many times what ``denoised``
+    asks about. A smaller depth bounds it, as in ``dense@30+risk(cross_encoder='...')``. Each
+    distinct pair is scored once, whatever is mined with it later; the model is loaded when a pair
+    is first scored. A fitted model names its cross-encoder by the hash of its weights and
+    ``max_length``, and is refused with another one, or with none.
+
     Args:
         max: the highest probability that is kept, 0 to 1. Default 0.1, if no ``target`` is given.
         target: the share of false negatives that the model's certified cut promises.
@@ -62,19 +76,33 @@ class RiskFilter(BoundStage, Filter):
         model: a file that ``hf-hardneg calibrate --save`` has written, a ``RiskModel``, or the
             JSON text of one. A file is read at once: its content is the parameter, and stands in
             the strategy and the report, so no result depends on a file that may change.
+        cross_encoder: name on the Hub, path, or a loaded ``sentence_transformers.CrossEncoder``
+            with one output, whose score is a further signal; a loaded one keeps its own revision,
+            length and device. Default: none.
+        revision: branch, tag or commit of a cross-encoder on the Hub.
+        max_length: longest pair in tokens; longer ones are cut. Default: the cross-encoder's own.
+        batch_size: pairs in one forward pass.
+        device: where the cross-encoder runs; default: sentence-transformers' choice.
+        cache_dir: where its scores are kept, so that no pair is scored twice.
 
     Raises:
         ParameterError: both ``max`` and ``target``; a value out of range; a target without a
-            certified cut; a model with other signals than the retriever gives.
+            certified cut; a model with other signals than the retriever gives, or fitted with
+            another cross-encoder; a parameter of the cross-encoder without one.
+        ModelError: the cross-encoder cannot be had, or has more than one output.
         FormatError: the file holds no model.
         QueryError: without a model, no query has two known positives, or too few are retrieved.
     """
 
     name = "risk"
     source = "this library; cuts: Angelopoulos et al., Learn then test, 2021"
-    costs = "reads the vectors of positives and candidates, where there are vectors"
+    costs = (
+        "reads the vectors of positives and candidates, where there are vectors; with "
+        "cross_encoder, a cross-encoder on all candidates of all queries"
+    )
     needs = ("scores",)
     among_survivors = True
+    model_parameter = "cross_encoder"
 
     def __init__(
         self,
@@ -83,6 +111,12 @@ class RiskFilter(BoundStage, Filter):
         target: float | None = None,
         least: int = 0,
         model: str | os.PathLike[str] | RiskModel | None = None,
+        cross_encoder: Any = None,  # noqa: ANN401
+        revision: str | None = None,
+        max_length: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        device: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         """Check the parameters; read the model."""
         if max is not None and target is not None:
@@ -97,6 +131,28 @@ class RiskFilter(BoundStage, Filter):
         # The text is the parameter: what it decides is in the recipe, not where it was read.
         self.model = None if self._model is None else self._model.recipe()
         self._cut, self._least = self._decided()
+        self._take_cross_encoder(
+            cross_encoder,
+            activation=LOGITS,
+            revision=revision,
+            max_length=max_length,
+            batch_size=batch_size,
+            device=device,
+            cache_dir=cache_dir,
+        )
+        self.cross_encoder = None if self._scorer is None else self._scorer.model
+        if self._model is not None:  # which weights they are is looked at when the work begins
+            self._model.refuse_unmatched(None if self._scorer is None else self._scorer.name)
+
+    def _refuse_other(self) -> None:
+        """Refuse a model that was fitted with another cross-encoder."""
+        if self._model is not None:
+            self._model.refuse_other(None if self._scorer is None else self._scorer.note())
+
+    def prepare(self) -> None:
+        """Make sure that the cross-encoder is there, and the one that the model wants."""
+        super().prepare()
+        self._refuse_other()
 
     def _decided(self) -> tuple[float, int]:
         """Return the highest probability that is kept, and how many are kept in any case."""
@@ -132,7 +188,7 @@ class RiskFilter(BoundStage, Filter):
         """Return the filter with a model fitted to the hidden positives of all rows."""
         if not self.needs_fit:
             return self
-        pairs = hidden_pairs(rows.retrieved(), self.retriever, rows.seed, MOST_PAIRS)
+        pairs = hidden_pairs(rows.retrieved(), self.retriever, rows.seed, MOST_PAIRS, self._scorer)
         if pairs is None:
             raise QueryError(
                 "risk: without a model it is fitted to hidden positives, and no query of the data "
@@ -140,7 +196,18 @@ class RiskFilter(BoundStage, Filter):
                 "or a model: hf-hardneg calibrate --labels labels.jsonl --save risk.json."
             )
         model = fit_risk(pairs, "hidden positives", seed=rows.seed).model
-        again = RiskFilter(max=self.max, least=self.least, model=model)
+        again = RiskFilter(
+            max=self.max,
+            least=self.least,
+            model=model,
+            cross_encoder=self.cross_encoder,
+            revision=self.revision,
+            max_length=self.max_length,
+            batch_size=self.batch_size,
+            device=self.device,
+            cache_dir=self.cache_dir,
+        )
+        again._scorer = self._scorer  # loaded, and with the scores at hand
         return again.bound(self.retriever)
 
     def notes(self) -> tuple[str, ...]:
@@ -183,12 +250,24 @@ class RiskFilter(BoundStage, Filter):
                 "risk: the model has to be fitted to all rows of the data set, and a single batch "
                 "does not have them. Use miner.mine(dataset), or give model=..."
             )
-        signals = signals_of(queries, candidates, self.retriever)
+        self._refuse_other()  # before anything is scored
+        signals = signals_of(queries, candidates, self.retriever, self._scorer)
         return self._model.probabilities(signals.values, signals.names)
 
     def mask(self, queries: Queries, candidates: Candidates) -> NDArray[np.bool_]:
         """Keep what is unlikely to be relevant."""
         return within(self.probabilities(queries, candidates), candidates, self._cut, self._least)
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether there is a cross-encoder."""
+        return self._scorer is not None
+
+    def trial(self, work: Workload, nearest: Nearest, corpus: Corpus) -> tuple[Phase, ...]:
+        """Score some pairs with the cross-encoder; see :meth:`Filter.trial`."""
+        if self._scorer is None or not nearest:
+            return ()
+        return scoring_all(self.name, self._scorer.predict, self.retriever, work, nearest)
 
 
 def within(

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from datasets import Dataset
 from small_collection import fail, invoke, succeed, write_lines, write_qrels
+from tiny_models import save_cross_encoder
 
 from hf_hardneg import OfflineMiner
 from hf_hardneg.errors import FormatError, ParameterError, QueryError, StrategyError
 from hf_hardneg.evaluation.calibration import calibrate
 from hf_hardneg.evaluation.calibration_data import CalibrationSet, calibration_set
+from hf_hardneg.evaluation.calibration_report import Choice
 from hf_hardneg.evaluation.decisions import Decision, measure, outcome_of
 from hf_hardneg.evaluation.label_cases import LabelCases
 from hf_hardneg.evaluation.label_rate import label_rate
 from hf_hardneg.evaluation.labels import Labels
+from hf_hardneg.pair_scorer import PairScorer
 from hf_hardneg.rates import wilson
 from hf_hardneg.risk_model import RiskModel
 
@@ -446,6 +449,63 @@ def test_the_command(topics: Topics, home: Path, tmp_path: Path) -> None:
     assert len(values["curves"]) == 7
 
 
+def test_the_command_with_a_cross_encoder(topics: Topics, home: Path, tmp_path: Path) -> None:
+    """What is printed mines, and the file names the model without a path."""
+    encoder = save_cross_encoder(tmp_path / "models" / "checkpoint")
+    common = ("calibrate", "--queries", topics.folder, "--split", "train", "--strategy", "bm25@15",
+              "--judgements", topics.folder / "qrels" / "test.tsv", "--num-negatives", N,
+              "--target-fnr", 0.4, "--cache-dir", home, "--format", "json")  # fmt: skip
+    given = ("--cross-encoder", encoder, "--max-length", 48, "--batch-size", 16)
+    file = tmp_path / "risk.json"
+    values = json.loads(succeed(*common, *given, "--save", file).stdout)
+    model = RiskModel.read(file)
+    assert model.signals[-2:] == ("cross-encoder", "cross-encoder-difference")
+    assert model.cross_encoder == PairScorer(encoder, max_length=48).note()
+    assert str(encoder) not in file.read_text(encoding="utf-8")
+    assert values["model"]["cross_encoder"]["model"] == "checkpoint"
+    assert values["cross_encoder"] == {
+        "cross_encoder": str(encoder), "max_length": 48, "batch_size": 16
+    }  # fmt: skip
+    best = values["targets"][0]["families"]["risk, every query served"]["estimate"]["stage"]
+    choice = Choice("risk", 0.5, best, None, None, certified=False)  # type: ignore[arg-type]
+    stage = choice.stage(str(file), values["cross_encoder"])
+    options: dict[str, Any] = {
+        "corpus": str(topics.folder), "num_negatives": N, "cache_dir": home
+    }  # fmt: skip
+    mined = OfflineMiner(f"bm25@15+{stage}", **options).mine(topics.rows())
+    assert sum(map(len, mined[IDS])) > QUERIES
+    bare = f"bm25@15+{choice.stage(str(file))}"
+    with pytest.raises(ParameterError, match="none is given"):
+        OfflineMiner(bare, **options)
+
+
+def test_a_cross_encoder_scores_for_fit_and_decision_alike(
+    topics: Topics, data: CalibrationSet, tmp_path: Path
+) -> None:
+    """What says which candidates are relevant becomes the signal that counts."""
+    encoder = save_cross_encoder(tmp_path / "checkpoint")
+    scorer = PairScorer(encoder, cache_dir=tmp_path)
+    texts = {text: name for name, text in topics.documents.items()}
+    names = {text: name for name, text in topics.queries.items()}
+
+    def oracle(pairs: list[tuple[str, str]]) -> np.ndarray:
+        draw = np.random.default_rng(0)
+        hits = [texts[document] in topics.relevant[names[query]] for query, document in pairs]
+        return (np.where(hits, 2.0, -2.0) + draw.normal(0, 1, len(pairs))).astype(np.float32)
+
+    scorer.predict = oracle  # type: ignore[method-assign]
+    plain = calibrate(data, [0.3], num_negatives=N)
+    given = calibrate(data, [0.3], num_negatives=N, cross_encoder=scorer)
+    held = [one.model.figures["held_out"]["brier"] for one in (plain, given)]
+    assert held[1] < 0.5 * held[0]
+    best = [one.met[0].risk_estimate for one in (plain, given)]
+    assert best[0] is not None
+    assert best[1] is not None
+    assert (best[1].seen.mean_rank or 0) < (best[0].seen.mean_rank or 0)
+    with pytest.raises(ParameterError, match="activation='sigmoid'"):
+        calibrate(data, [0.3], cross_encoder=PairScorer(encoder, activation="sigmoid"))
+
+
 def test_nothing_meets_it(topics: Topics, home: Path) -> None:
     shown = succeed(
         "calibrate", "--queries", topics.folder, "--split", "test", "--strategy", "bm25@6",
@@ -460,6 +520,9 @@ def test_nothing_meets_it(topics: Topics, home: Path) -> None:
 def test_the_command_refuses_before_it_works(topics: Topics, tmp_path: Path) -> None:
     common = ("calibrate", "--queries", topics.folder)
     assert "one of them" in fail(*common, "--labels", "a", "--judgements", "b")
+    lost = fail(*common, "--max-length", 8, "--device", "cpu")
+    assert "--max-length, --device is given without --cross-encoder" in lost
+    assert "no/such-model" in fail(*common, "--cross-encoder", "no/such-model")
     assert "expected a .svg or .png" in fail(*common, "--figure", "a.pdf")
     assert "expected the name of a .json file" in fail(*common, "--save", tmp_path)
     assert invoke("calibrate").exit_code == 2

@@ -186,16 +186,16 @@ def test_a_checkpoint_that_was_overwritten_is_another_model(
 def test_what_was_scored_before_a_kill_is_not_scored_again(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, asked: list[list[tuple[str, str]]]
 ) -> None:
-    monkeypatch.setattr("hf_hardneg.filters.cross_encoder.PAIRS_AT_ONCE", 3)
+    monkeypatch.setattr("hf_hardneg.pair_scorer.PAIRS_AT_ONCE", 3)
     veto = CrossEncoderDenoiser(str(tiny))
-    predict = veto._predict
+    predict = veto.scorer.predict
 
     def killed(pairs: list[tuple[str, str]]) -> np.ndarray:
         if len(asked) == 2:
             raise KeyboardInterrupt
         return predict(pairs)
 
-    monkeypatch.setattr(veto, "_predict", killed)
+    monkeypatch.setattr(veto.scorer, "predict", killed)
     questions = ["red"] * len(DOCUMENTS)
     with pytest.raises(KeyboardInterrupt):
         veto.score(questions, DOCUMENTS)
