@@ -238,7 +238,8 @@ def _notes(found: Sequence[StrategyFigures], trial: TrainingJob | None) -> list[
         return notes
     notes.append(
         f"± is half of the 95% interval by Student's t over {len(trial.training.seeds)} seeds of "
-        "training; negatives are mined once. p is of a two-sided paired randomisation test over "
+        "training (none is shown where they all came to the same, or there is one); negatives are "
+        "mined once. p is of a two-sided paired randomisation test over "
         f"{len(trial.held_out.ids):,} held-out queries against {found[0].strategy!r}, not "
         "corrected for the number of strategies."
     )

@@ -301,7 +301,7 @@ def test_ties_go_to_the_document_that_stands_first(setting: Setting, tmp_path: P
 def test_the_drawing_has_a_point_for_each_strategy(table: ComparisonTable) -> None:
     points = points_of(table)
     assert [point.label for point in points] == [name.strip() for name in STRATEGIES.split(";")]
-    assert points[0].gain == points[0].gain_low == points[0].gain_high == 0
+    assert (points[0].gain, points[0].gain_ends) == (0, None)
     drawing = draw(table)
     assert drawing is not None
     assert drawing == draw(table)

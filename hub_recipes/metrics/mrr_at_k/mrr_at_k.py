@@ -37,8 +37,9 @@ Args:
         documents; only ids are used. A list of ids does too.
     k: how many documents of a query are looked at. Default: 10.
 Returns:
-    mrr_at_10, mrr_at_10_low, mrr_at_10_high (with the k that was asked for), mrr_queries,
-    mrr_queries_without_relevant: queries that were left out.
+    mrr_at_10, mrr_at_10_low, mrr_at_10_high (with the k that was asked for; low and high are None
+    with one query or where all have the same value), mrr_queries, mrr_queries_without_relevant:
+    queries that were left out.
 Examples:
     >>> metric = evaluate.load("hub_recipes/metrics/mrr_at_k")
     >>> figures = metric.compute(predictions=[["a", "b"], ["c", "d"]], references=[["b"], ["c"]])
