@@ -44,7 +44,8 @@ class MinedFrame(Frame):
             )
         self._mined, self._corpus = mined, mined.corpus
         notes = list(mined.notes)
-        if not mined.has("negative_ranks"):
+        self.ranked = mined.has("negative_ranks")
+        if not self.ranked:
             notes.append("the set has no ranks: the place in a row's list of negatives stands in.")
         if not mined.has("positives"):
             notes.append("the set has no texts of positives: none can be left out or mixed in.")

@@ -61,9 +61,11 @@ class Frame(ABC):
 
     Attributes:
         notes: what a reader should know of how it was read.
+        ranked: whether ranks are those of a retriever, not places in a row.
     """
 
     notes: tuple[str, ...] = ()
+    ranked: bool = True
 
     @abstractmethod
     def query_keys(self) -> Keys:
