@@ -18,6 +18,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import HardNegError
 from hf_hardneg.evaluation.compare_figures import ESTIMATORS, Case, diversity, hardness
 from hf_hardneg.evaluation.comparison import StrategyFigures
+from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.rates import Rate
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
@@ -107,6 +108,7 @@ class MiningJob:
     def _measured(self, miner: OfflineMiner, mined: Dataset) -> StrategyFigures:
         report, corpus = miner.report(mined), _corpus_of(miner)
         own = MinedSet.of(mined, columns=self.columns)
+        described = hardness_of(own)
         case = Case(miner, self.dataset, own, corpus, self.judgements, self.seed)
         return StrategyFigures(
             strategy=miner.strategy,
@@ -117,8 +119,8 @@ class MiningJob:
             negatives=report.slots_chosen,
             rows_short=sum(report.underfilled.values()),
             false_negatives={name: _rate(name, case) for name in self.estimators},
-            hardness=hardness(own),
-            diversity=diversity(own),
+            hardness=hardness(own, described),
+            diversity=diversity(described),
             calls=_calls(miner, report),
             notes=tuple(report.notes),
         )

@@ -76,5 +76,5 @@ def _of_cuda(index: int, requested: str) -> dict[str, Any]:
         "name": torch.cuda.get_device_name(FIRST),
         "capability": f"{major}.{minor}",
         "cuda": str(torch.version.cuda),
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
     }

@@ -269,7 +269,9 @@ def test_labels_of_a_shallower_draw_are_told() -> None:
     shallow, whole = MinedSet.of(deep.map(top)), MinedSet.of(deep)
     beyond = sum(len(own) - half for own in numbers)
     said = labels_of_set(whole, labelled(shallow, size=40))[1]
-    assert f"from ranks up to {half}, and {beyond:,} of the set's {sum(map(len, numbers)):,}" in said
+    assert (
+        f"from ranks up to {half}, and {beyond:,} of the set's {sum(map(len, numbers)):,}" in said
+    )
     [rate] = rates_of(whole, labels=labelled(shallow, size=40))
     assert any("says nothing of them" in text for text in rate.assumed)
     for mined in (shallow, whole):  # as deep, or deeper: nothing to say

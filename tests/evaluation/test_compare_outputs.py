@@ -127,7 +127,9 @@ def test_what_has_no_interval_is_shown_without_one() -> None:
         name: Measured(0.8, None, None, [0.8], Gain(0.1, None, None, 0.5))
         for name in ("MRR@10", "nDCG@10")
     })  # fmt: skip
-    rate = replace(own.strategies[1], false_negatives={"judged": Rate("judged", 0.1, None, None, 3)})
+    rate = replace(
+        own.strategies[1], false_negatives={"judged": Rate("judged", 0.1, None, None, 3)}
+    )
     bare = ComparisonTable([own.strategies[0], rate], [*own.trained[:2], alone], {}, [])
     [_, point] = points_of(bare)
     assert (point.rate_ends, point.gain_ends) == (None, None)

@@ -256,9 +256,7 @@ def test_each_step_has_the_batch_that_was_asked_for(
     words = ["red car", "blue boat", "cold river", "warm road"]
     rows = Dataset.from_dict({"anchor": words, "positive": words[::-1]})
     seen: list[int] = []
-    model.register_forward_pre_hook(
-        lambda _, inputs: seen.append(len(inputs[0]["input_ids"]))
-    )
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0]["input_ids"])))
     train(model, rows, training, seed=0, steps=2)
     assert set(seen) == {2}
 

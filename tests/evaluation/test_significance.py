@@ -65,7 +65,9 @@ def test_no_difference_is_no_difference() -> None:
         ([0.3, 0.5, 0.1], [0.4, 0.6, 0.2], "all 3 queries have the same difference"),
     ],
 )
-def test_values_that_do_not_vary_tell_no_interval(a: list[float], b: list[float], note: str) -> None:
+def test_values_that_do_not_vary_tell_no_interval(
+    a: list[float], b: list[float], note: str
+) -> None:
     """The differences of the second are 0.1 but for rounding: no width beyond that."""
     found = randomisation_test(a, b)
     assert (found.low, found.high, found.note) == (None, None, note)
