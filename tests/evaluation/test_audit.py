@@ -210,6 +210,8 @@ def test_the_order_of_rows_does_not_decide_whether_texts_were_cut(
 ) -> None:
     """Of very many documents of one length some are looked at: always the same ones."""
     monkeypatch.setattr(audit_truncated, "ENOUGH", 40)
+    batches = MinedSet.batches
+    monkeypatch.setattr(MinedSet, "batches", lambda mined: batches(mined, 10))
     whole = [f"{number:03} " + "a" * 115 + "." for number in range(50)]
     cut = [f"{number:03} " + "a" * 116 for number in range(50, 150)]
     rows = [row(f"q{n}", ["p"], [text]) for n, text in enumerate([*whole, *cut])]
