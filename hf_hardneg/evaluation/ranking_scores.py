@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_hardneg.errors import QueryError, listing
-from hf_hardneg.evaluation.significance import mean_interval, why_no_interval
+from hf_hardneg.evaluation.significance import mean_interval, why_narrow, why_no_interval
 
 __all__ = ["Ranked", "RankingScores", "score_lists"]
 
@@ -155,18 +155,21 @@ def score_lists(
         notes=(
             *notes,
             *_counts_as_notes(missing, without, not_judged, tied),
-            *_without_interval(per_query),
+            *_on_intervals(per_query),
         ),
     )
 
 
-def _without_interval(per_query: Mapping[str, NDArray[np.float64]]) -> Iterator[str]:
+def _on_intervals(per_query: Mapping[str, NDArray[np.float64]]) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for measure, values in per_query.items():
         if why := why_no_interval(values):
             reasons.setdefault(why, []).append(measure)
     for why, measures in reasons.items():
         yield f"{why}: how sure the mean of {listing(measures, len(measures))} is cannot be told."
+    queries = len(next(iter(per_query.values())))
+    if queries > 1 and (why := why_narrow(queries)):
+        yield f"the intervals are {why}."
 
 
 def _parts(ranked: Iterable[Ranked]) -> Iterator[list[Ranked]]:

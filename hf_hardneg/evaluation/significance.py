@@ -12,10 +12,20 @@ from hf_hardneg.checks import whole_number
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.evaluation.rates import bootstrap_ratio
 
-__all__ = ["REPEATS", "Comparison", "mean_interval", "randomisation_test", "why_no_interval"]
+__all__ = [
+    "FEW",
+    "REPEATS",
+    "Comparison",
+    "mean_interval",
+    "randomisation_test",
+    "why_narrow",
+    "why_no_interval",
+]
 
 REPEATS = 10_000
 NUMBERS_AT_ONCE = 1 << 22
+FEW = 20
+"""Of fewer queries the interval is too narrow to be shown without a word."""
 ROUNDING = 1e-12
 """Values that differ by less, relative to the greatest, are the same value."""
 
@@ -35,7 +45,7 @@ class Comparison:
         better, worse: queries whose value rose or fell; the others are equal.
         exact: whether all ``2**n`` signs were tried, and not a sample of them.
         measure: its name, where it is known.
-        note: why there is no interval; empty where there is one.
+        note: why there is no interval, or that it is too narrow; empty where all is well.
     """
 
     before: float
@@ -60,7 +70,7 @@ class Comparison:
         name = f"{self.measure}: " if self.measure else ""
         between = f"no interval: {self.note}"
         if self.low is not None and self.high is not None:
-            between = f"{self.low:+.4f} to {self.high:+.4f}"
+            between = f"{self.low:+.4f} to {self.high:+.4f}" + (self.note and f"; {self.note}")
         return (
             f"{name}{self.before:.4f} to {self.after:.4f}, difference {self.difference:+.4f} "
             f"({between}), p = {self.p:.3g}, n = {self.n:,} queries"
@@ -124,7 +134,7 @@ def randomisation_test(
         worse=int(np.count_nonzero(differences < 0)),
         exact=exact,
         measure=measure,
-        note=why_no_interval(differences, "difference"),
+        note=why_no_interval(differences, "difference") or why_narrow(len(differences)),
     )
 
 
@@ -133,8 +143,9 @@ def mean_interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[float,
 
     It is worked out from how the values of the queries differ. One query, or queries that all have
     the same value, do not differ: the bootstrap would give an interval without any width, as if
-    the mean were certain for other queries too. There is none then. Of a handful of queries it is
-    too narrow, as the percentile bootstrap always is.
+    the mean were certain for other queries too. There is none then. Of few queries it is too
+    narrow, as the percentile bootstrap is: for reciprocal ranks it holds the mean in about half
+    of the cases with 2 queries, 79% with 5, 87% with 10, 92% with 20, 93% with 50.
 
     Source: B. Efron, R. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
 
@@ -162,6 +173,11 @@ def why_no_interval(values: NDArray[np.float64], of: str = "value") -> str:
     if float(np.ptp(values)) <= ROUNDING * max(float(np.abs(values).max()), 1.0):
         return f"all {len(values):,} queries have the same {of}"
     return ""
+
+
+def why_narrow(queries: int) -> str:
+    """Return that the interval of so many queries is too narrow, the empty string from 20 on."""
+    return f"too narrow, as there are only {queries} queries" if queries < FEW else ""
 
 
 def _values(name: str, given: ArrayLike) -> NDArray[np.float64]:

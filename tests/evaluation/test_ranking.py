@@ -153,6 +153,7 @@ def test_queries_of_one_value_tell_no_interval() -> None:
     )
     assert found.intervals["R@2"] is None
     assert found.intervals["RR"] == (0.5, 1.0)
+    assert "the intervals are too narrow, as there are only 2 queries." in found.notes
     [note] = [note for note in found.notes if "same value" in note]
     assert note.startswith("all 2 queries have the same value: how sure the mean of R@2 is")
 

@@ -76,6 +76,20 @@ def test_values_that_do_not_vary_tell_no_interval(
     assert f"(no interval: {note})" in str(found)
 
 
+def test_the_interval_of_few_queries_is_said_to_be_too_narrow() -> None:
+    """It is: with five queries it holds the mean in far fewer cases than 95 of 100."""
+    rng, ranks, held = np.random.default_rng(0), 1 / np.arange(1, 16), 0
+    for seed in range(200):
+        low, high = mean_interval(rng.choice(ranks, 5), seed=seed) or (0.0, 1.0)
+        held += low <= ranks.mean() <= high
+    assert held < 0.88 * 200
+    values = rng.random(20)
+    few, enough = (randomisation_test(np.zeros(n), values[:n]) for n in (19, 20))
+    assert few.note == "too narrow, as there are only 19 queries"
+    assert "; too narrow, as there are only 19 queries)" in str(few)
+    assert enough.note == ""
+
+
 def test_an_interval_is_the_bootstrap_of_scipy() -> None:
     values = np.random.default_rng(6).random(40)
     low, high = mean_interval(values) or (0.0, 0.0)
