@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
-__all__ = ["World", "world"]
+__all__ = ["World", "processes", "world"]
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=7)
@@ -71,12 +71,17 @@ def _state() -> Any:  # noqa: ANN401
     return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
 
 
+def processes() -> int:
+    """Return how many processes a launcher says it has started; asks nobody and joins nothing."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
 def world() -> World:
     """Return the processes of this job: one, unless a launcher has started several.
 
     The launcher's environment is asked first, so that a single process never imports torch here.
     """
-    if int(os.environ.get("WORLD_SIZE") or 1) <= 1:
+    if processes() <= 1:
         return World()
     state = _state()
     return World(state.process_index, state.num_processes)

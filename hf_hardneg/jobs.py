@@ -17,7 +17,7 @@ from hf_hardneg.cost import Estimate, duration, require
 from hf_hardneg.distributed import world
 from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
 from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
-from hf_hardneg.evaluation.judgements import Grades, grades_of_file
+from hf_hardneg.evaluation.judgements import Grades, grades_in
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.formats.writers import WRITERS, Written
 from hf_hardneg.mined_set import MinedSet
@@ -210,7 +210,7 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
     miner = miner.knowing(rows)
     _ask_first(job, miner, rows, say)
     form = "columns" if job.trainer_format else job.output_format
-    grades = None if job.judgements is None else grades_of_file(job.judgements)
+    grades = None if job.judgements is None else grades_in(job.judgements)
     mined = miner.mine(rows, form, num_proc=job.num_proc, resume=job.resume)
     rates = list(_rates(job, miner, rows, mined, grades))
     report = _with_notes(miner.report(mined, false_negatives=rates), notes)
@@ -280,7 +280,7 @@ def dry_run_report(job: MineJob, sample: int) -> Report:
     picked = rows.select([place * len(rows) // size for place in range(size)] if size else [])
     known = miner.knowing(rows)
     _ask_first(job, known, picked, None)
-    grades = None if job.judgements is None else grades_of_file(job.judgements)
+    grades = None if job.judgements is None else grades_in(job.judgements)
     mined = known.mine(picked, "columns", num_proc=job.num_proc)
     rates = list(_rates(job, known, picked, mined, grades))
     report = known.report(mined, false_negatives=rates)

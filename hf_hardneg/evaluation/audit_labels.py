@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.errors import QueryError, listing
+from hf_hardneg.evaluation.label_cases import bad_queries
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.hashing import exact_keys, mix, text_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
@@ -23,7 +24,8 @@ def labels_of_set(mined: MinedSet, labels: Labels) -> tuple[Labels, str]:
     """Return the labels of negatives of the set, controls among them, and what to say of it.
 
     A query is the same by its normalised text, or by its id where one side has no text; a document
-    by its id or its normalised text.
+    by its id or its normalised text. Where the labels say how deep they were drawn and the set has
+    ranks, negatives beyond that depth are counted: none of these could be drawn.
 
     Raises:
         QueryError: no label is of a negative of the set.
@@ -43,9 +45,31 @@ def labels_of_set(mined: MinedSet, labels: Labels) -> tuple[Labels, str]:
     kept = [row for row in labels if row.control or row.pair in own]
     said = "All" if len(own) == every else f"{len(own):,} of"
     left = "" if len(own) == every else "; the others are left out"
-    return Labels(kept, labels.name), (
+    # A query may be called bad at a pair that the set does not have.
+    return Labels(kept, labels.name, bad_queries(labels)), (
         f"{said} {every:,} labelled pairs are negatives of this set{left}. They were drawn at "
         "random, or with their weights, from this set or from a pool that holds it."
+    ) + _beyond(mined, rows)
+
+
+def _beyond(mined: MinedSet, rows: Sequence[Label]) -> str:
+    """Say how many negatives of the set stand deeper than anything that could be drawn."""
+    depths = [row.depth for row in rows]
+    known = [depth for depth in depths if depth is not None]
+    if not known or len(known) < len(depths) or not mined.has("negative_ranks"):
+        return ""
+    deepest, beyond, every = max(known), 0, 0
+    for batch in mined.batches():
+        _, ranks = batch.numbers("negative_ranks")
+        beyond += int(np.count_nonzero(ranks > deepest))
+        every += len(ranks)
+    if not beyond:
+        return ""
+    return (
+        f" But they were drawn from ranks up to {deepest:,}, and {beyond:,} of the set's {every:,} "
+        "negatives have deeper ones: if these are ranks of the same retriever, none of them could "
+        "be drawn, and the rate says nothing of them. Draw labels from this set, or from a pool as "
+        "deep."
     )
 
 

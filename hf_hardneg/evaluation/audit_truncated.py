@@ -45,9 +45,10 @@ class Pile:
         if longest < self.length or self.length < SHORTEST[self.unit]:
             return
         found = np.flatnonzero(lengths == self.length)
-        if len(self.ended) < ENOUGH:
-            pairs = zip(texts.keys[found].tolist(), texts.ended[found].tolist(), strict=True)
-            self.ended.update(pairs)
+        pairs = zip(texts.keys[found].tolist(), texts.ended[found].tolist(), strict=True)
+        self.ended.update(pairs)
+        if len(self.ended) > ENOUGH:  # those with the lowest hashes, whatever stands first
+            self.ended = dict(sorted(self.ended.items())[:ENOUGH])
         if not is_negative:
             return
         marks = found[~texts.ended[found]]

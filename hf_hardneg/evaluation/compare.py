@@ -14,6 +14,7 @@ from hf_hardneg.checks import whole_number
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.cost import HOUR, duration
+from hf_hardneg.distributed import processes
 from hf_hardneg.errors import CostError, HardNegError, ParameterError, QueryError, listing
 from hf_hardneg.evaluation.compare_figures import check_estimators, usual_estimators
 from hf_hardneg.evaluation.compare_mining import MiningJob
@@ -22,6 +23,7 @@ from hf_hardneg.evaluation.comparison import ComparisonTable, StrategyFigures, T
 from hf_hardneg.evaluation.held_out import HeldOut
 from hf_hardneg.evaluation.strategy_list import strategy_list, with_settings
 from hf_hardneg.evaluation.training import Training
+from hf_hardneg.evaluation.training_device import training_device
 from hf_hardneg.locations import is_location
 from hf_hardneg.models import model_fingerprint
 from hf_hardneg.run import corpus_note
@@ -94,10 +96,12 @@ def compare(
         The table.
 
     Raises:
-        StrategyError, ParameterError: a strategy that cannot be read; before any work.
+        StrategyError, ParameterError: a strategy that cannot be read, or several processes; before
+            any work.
         QueryError: held-out queries that are training queries, unless they are allowed.
         CostError: it is expected to take longer than ``max_hours``.
     """
+    _one_process()
     names = strategy_list(strategies)
     texts = with_settings(names, settings or {})
     estimators = estimators or usual_estimators(judgements)
@@ -130,6 +134,22 @@ def compare(
     if trial is not None:
         found, trained = trial.all(found, texts)
     return ComparisonTable(found, trained, _settings(job, trial, texts), _notes(found, trial))
+
+
+def _one_process() -> None:
+    """Refuse to be one of several processes.
+
+    Each would train every model, with its share of every batch, so that batches, and with them the
+    in-batch negatives, would not be those that were asked for; and each would write the table.
+    """
+    number = processes()
+    if number > 1:
+        raise ParameterError(
+            f"compare was started as {number} processes, by torchrun or accelerate launch; "
+            "expected one. Start it without a launcher. To share the work of encoding the corpus, "
+            "let 'hf-hardneg mine' run in several processes first: the vectors are in the cache "
+            "then."
+        )
 
 
 def _check(train: Training | None, held_out: HeldOut | None, baselines: Sequence[str]) -> None:
@@ -215,6 +235,7 @@ def _settings(job: MiningJob, trial: TrainingJob | None, texts: Sequence[str]) -
         **training.recipe(),
         "model": training.model,
         "weights": model_fingerprint(training.model),
+        "device": training_device(training.device),
         "steps": trial.steps,
         "seeds": list(training.seeds),
         "short_rows": training.short_rows,
@@ -238,7 +259,8 @@ def _notes(found: Sequence[StrategyFigures], trial: TrainingJob | None) -> list[
         return notes
     notes.append(
         f"± is half of the 95% interval by Student's t over {len(trial.training.seeds)} seeds of "
-        "training; negatives are mined once. p is of a two-sided paired randomisation test over "
+        "training (none is shown where they all came to the same, or there is one); negatives are "
+        "mined once. p is of a two-sided paired randomisation test over "
         f"{len(trial.held_out.ids):,} held-out queries against {found[0].strategy!r}, not "
         "corrected for the number of strategies."
     )

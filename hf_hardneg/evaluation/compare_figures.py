@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import HardNegError, ParameterError, did_you_mean, listing
 from hf_hardneg.evaluation.false_negatives import hidden_positive_rate, judged_rate
-from hf_hardneg.evaluation.hardness import hardness_of
+from hf_hardneg.evaluation.hardness import Hardness
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.significance import randomisation_test
-from hf_hardneg.hashing import exact_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.rates import Rate
@@ -150,9 +149,14 @@ class HardnessFigures:
     n: int
 
 
-def hardness(mined: MinedSet) -> HardnessFigures:
-    """Return the hardness of a mined set; negatives and positives without a score do not count."""
-    scores = hardness_of(mined).scores
+def hardness(mined: MinedSet, described: Hardness) -> HardnessFigures:
+    """Return the hardness of a mined set; negatives and positives without a score do not count.
+
+    Args:
+        mined: the set.
+        described: what :func:`~hf_hardneg.evaluation.hardness.hardness_of` says of it.
+    """
+    scores = described.scores
     relative = None if scores is None else scores.relative.mean
     ranks = ranked = 0
     for batch in mined.batches():
@@ -171,7 +175,7 @@ def hardness(mined: MinedSet) -> HardnessFigures:
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """How many different documents are negatives.
+    """How many different documents are negatives, told apart by their normalised texts.
 
     Attributes:
         negatives: all negatives.
@@ -184,12 +188,15 @@ class Diversity:
     most_reused: int
 
 
-def diversity(mined: MinedSet) -> Diversity:
-    """Return how many different documents are negatives; documents are told apart by their ids."""
-    keys = [exact_keys(batch.texts("negative_ids").flat) for batch in mined.batches()]
-    every = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-    _, counts = np.unique(every, return_counts=True)
-    return Diversity(len(every), len(counts), int(counts.max(initial=0)))
+def diversity(described: Hardness) -> Diversity:
+    """Return how many different documents are negatives.
+
+    Args:
+        described: what :func:`~hf_hardneg.evaluation.hardness.hardness_of` says of the set.
+    """
+    reuse = described.reuse
+    most = reuse.most_reused[0][1] if reuse.most_reused else 0
+    return Diversity(reuse.negatives, reuse.distinct, most)
 
 
 def ranking_values(

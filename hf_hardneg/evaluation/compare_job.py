@@ -17,7 +17,7 @@ from hf_hardneg.evaluation.compare_outputs import write_comparison
 from hf_hardneg.evaluation.compare_plot import require_matplotlib
 from hf_hardneg.evaluation.comparison import ComparisonTable
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_split, load_held_out
-from hf_hardneg.evaluation.judgements import grades_of_file
+from hf_hardneg.evaluation.judgements import grades_in
 from hf_hardneg.evaluation.strategy_list import strategy_list
 from hf_hardneg.evaluation.training import Training
 from hf_hardneg.outputs import check_output
@@ -79,7 +79,7 @@ def run_compare(job: CompareJob, say: Callable[[str], object]) -> ComparisonTabl
         num_negatives=job.num_negatives,
         seed=job.seed,
         settings=job.settings,
-        judgements=None if job.judgements is None else grades_of_file(job.judgements),
+        judgements=None if job.judgements is None else grades_in(job.judgements),
         train=job.training,
         estimators=job.estimators,
         held_out=None if job.training is None else _held_out(job),

@@ -16,6 +16,7 @@ from hf_hardneg.cache import published_folder
 from hf_hardneg.columns import QueryColumns
 from hf_hardneg.evaluation.compare_figures import Case, corpus_of, diversity, hardness, rate_of
 from hf_hardneg.evaluation.comparison import StrategyFigures
+from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.pool import description_of
@@ -104,6 +105,7 @@ class MiningJob:
     def _measured(self, miner: OfflineMiner, mined: Dataset) -> StrategyFigures:
         report, corpus = miner.report(mined), corpus_of(miner)
         own = MinedSet.of(mined, columns=self.columns)
+        described = hardness_of(own)
         case = Case(miner, self.dataset, own, corpus, self.judgements, self.seed)
         return StrategyFigures(
             strategy=miner.strategy,
@@ -114,8 +116,8 @@ class MiningJob:
             negatives=report.slots_chosen,
             rows_short=sum(report.underfilled.values()),
             false_negatives={name: rate_of(name, case) for name in self.estimators},
-            hardness=hardness(own),
-            diversity=diversity(own),
+            hardness=hardness(own, described),
+            diversity=diversity(described),
             calls=_calls(miner, report),
             notes=tuple(report.notes),
         )

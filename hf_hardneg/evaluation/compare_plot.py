@@ -28,18 +28,17 @@ class Point:
 
     Attributes:
         label: its name.
-        rate, rate_low, rate_high: of false negatives, as shares.
+        rate: of false negatives, as a share.
+        rate_ends: its interval, low and high; ``None`` where there is none: no bar is drawn.
         gain: over the first strategy.
-        gain_low, gain_high: its interval; the gain itself where there is none.
+        gain_ends: its interval, likewise.
     """
 
     label: str
     rate: float
-    rate_low: float
-    rate_high: float
+    rate_ends: tuple[float, float] | None
     gain: float
-    gain_low: float
-    gain_high: float
+    gain_ends: tuple[float, float] | None
 
 
 def points_of(table: ComparisonTable) -> list[Point]:
@@ -54,17 +53,13 @@ def points_of(table: ComparisonTable) -> list[Point]:
             continue  # the first one failed: there is nothing to gain over
         mean, low, high = (0.0, None, None) if gain is None else (gain.mean, gain.low, gain.high)
         points.append(
-            Point(
-                one.strategy,
-                rate.rate,
-                rate.rate if rate.low is None else rate.low,
-                rate.rate if rate.high is None else rate.high,
-                mean,
-                mean if low is None else low,
-                mean if high is None else high,
-            )
+            Point(one.strategy, rate.rate, _ends(rate.low, rate.high), mean, _ends(low, high))
         )
     return points
+
+
+def _ends(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
 
 
 def require_matplotlib() -> None:
@@ -127,12 +122,17 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
+def _lengths(value: float, ends: tuple[float, float] | None) -> list[list[float]] | None:
+    """Return how far a bar reaches to either side; ``None`` for no bar, not one of no length."""
+    return None if ends is None else [[max(value - ends[0], 0)], [max(ends[1] - value, 0)]]
+
+
 def _bars(panel: Any, point: Point, colour: str) -> None:  # noqa: ANN401
     panel.errorbar(
         [point.rate],
         [point.gain],
-        xerr=[[max(point.rate - point.rate_low, 0)], [max(point.rate_high - point.rate, 0)]],
-        yerr=[[max(point.gain - point.gain_low, 0)], [max(point.gain_high - point.gain, 0)]],
+        xerr=_lengths(point.rate, point.rate_ends),
+        yerr=_lengths(point.gain, point.gain_ends),
         fmt="o",
         markersize=6,
         color=colour,

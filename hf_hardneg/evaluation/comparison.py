@@ -100,7 +100,8 @@ class Gain:
 
     Attributes:
         mean: over the seeds; runs of one seed are subtracted from each other.
-        low, high: 95% by Student's t over the seeds; ``None`` with one seed.
+        low, high: 95% by Student's t over the seeds; ``None`` with one seed, and where all seeds
+            came to the same.
         p: two-sided, of a paired randomisation test over the held-out queries, whose values are
             means over the seeds.
     """
@@ -117,7 +118,8 @@ class Measured:
 
     Attributes:
         mean: over the seeds, of the mean over the held-out queries.
-        low, high: 95% by Student's t over the seeds; ``None`` with one seed.
+        low, high: 95% by Student's t over the seeds; ``None`` with one seed, and where all seeds
+            came to the same.
         seeds: the value of each seed.
         gain: over the first strategy; ``None`` for the first itself.
     """
@@ -254,13 +256,12 @@ def columns(table: ComparisonTable) -> list[dict[str, str]]:
 
 def _mined_row(one: StrategyFigures) -> dict[str, str]:
     hard, diverse, rate = one.hardness, one.diversity, one.rate
-    rated = rate is not None and rate.rate is not None
     return {
         "strategy": one.strategy,
         "yield": _share(one.share_found),
         "short rows": NONE if one.error else f"{one.rows_short:,}",
-        "false negatives": f"{rate.rate:.2%}" if rated and rate else NONE,
-        "95%": f"{rate.low:.2%} to {rate.high:.2%}" if rated and rate else NONE,
+        "false negatives": NONE if rate is None or rate.rate is None else f"{rate.rate:.2%}",
+        "95%": _between(rate),
         "hardness": _number(hard.relative if hard else None),
         "harder than positive": _share(hard.harder if hard else None),
         "mean rank": NONE if hard is None or hard.mean_rank is None else f"{hard.mean_rank:.1f}",
@@ -269,6 +270,13 @@ def _mined_row(one: StrategyFigures) -> dict[str, str]:
         "cross-encoder calls": NONE if one.error else f"{one.calls:,}",
         "seconds": NONE if one.error else f"{sum(one.seconds.values()):.1f}",
     }
+
+
+def _between(rate: Rate | None) -> str:
+    """Return the interval of a rate."""
+    if rate is None or rate.rate is None or rate.low is None or rate.high is None:
+        return NONE
+    return f"{rate.low:.2%} to {rate.high:.2%}"
 
 
 def training_columns(table: ComparisonTable) -> list[dict[str, str]]:

@@ -14,13 +14,13 @@ from hf_hardneg.beir import (
     default_split,
     judged_queries,
     queries_file,
-    read_qrels,
     split_names,
 )
 from hf_hardneg.cache import content_hash
 from hf_hardneg.columns import QueryColumns, find_columns
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, QueryError, listing
+from hf_hardneg.evaluation.judgements import grades_in
 from hf_hardneg.hashing import text_keys
 
 __all__ = ["HeldOut", "held_out_split", "load_held_out", "seen_queries"]
@@ -109,7 +109,8 @@ def load_held_out(
         columns: names of the columns of a data set, where they are unusual.
 
     Raises:
-        FormatError: a file is missing or malformed, or a grade is no whole number.
+        FormatError: a file is missing or malformed, or a grade is no whole number. (A document that
+            is judged twice for a query has the higher grade.)
         QueryError: a judged query has no text, no query has a positive, or an id stands twice.
     """
     if isinstance(source, Dataset):
@@ -134,17 +135,8 @@ def load_held_out(
 def _of_files(queries: Path, qrels: Path) -> HeldOut:
     found, notes = judged_queries(queries, qrels)
     ids, texts = list(map(str, found["query_id"])), list(map(str, found["query"]))
-    kept = set(ids)
-    judgements: dict[str, dict[str, int]] = {name: {} for name in ids}
-    for query, document, grade in read_qrels(qrels):
-        if query not in kept:
-            continue
-        if grade != int(grade):
-            raise FormatError(
-                f"{qrels}: the grade {grade} of the document {document!r} for the query {query!r} "
-                "is no whole number, and nDCG is defined on whole grades here. Round it."
-            )
-        judgements[query][document] = int(grade)
+    grades = grades_in(qrels)
+    judgements = {name: grades[name] for name in ids}
     return HeldOut(ids, texts, judgements, tuple(notes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from hf_hardneg.evaluation.judge_sample import (
     sample_negatives,
 )
 from hf_hardneg.evaluation.judge_scores import Scored, calls, cross_fitted, scores_of
+from hf_hardneg.evaluation.label_cases import LabelCases
 from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.rates import Rate
@@ -35,6 +36,10 @@ __all__ = ["judge_rate"]
 METHOD = "judge"
 CALIBRATIONS = ("random", "pool", "labels")
 CONSTANT = "the judge gives every document the same score"
+BAD_QUERIES = (
+    "The {:,} queries that an annotator calls bad are left out of the labels, and not of the "
+    "negatives that the judge looks at: which of these have a bad query, only labels tell."
+)
 FEWEST = 20
 
 
@@ -76,8 +81,9 @@ def judge_rate(
     The threshold is chosen by cross-fitting: queries fall into two halves by hash, each half is
     judged with the threshold that separates the OTHER half's relevant and irrelevant documents
     best (largest se + sp - 1), so that no error is measured on what chose the threshold.
-    Intervals are percentile bootstraps: queries are drawn anew with all that was judged for them,
-    thresholds as they are.
+    Intervals are the wider of two at each end, a percentile bootstrap, for which queries are drawn
+    anew with all that was judged for them, thresholds as they are, and one made of the score
+    intervals of the shares; see :func:`~hf_hardneg.evaluation.judge_correction.corrected`.
 
     Sources: W. J. Rogan, B. Gladen, "Estimating prevalence from the results of a screening test",
     American Journal of Epidemiology 107 (1978), 71-76. W. J. Youden, "Index for rating diagnostic
@@ -210,6 +216,8 @@ def _with_labels(work: _Work, labels: Labels, corpus: Corpus) -> Rate:
     """Return the rate that the judge and labelled negatives give together."""
     labelled, values = labelled_pairs(labels, corpus)
     work.details.update(labelled=len(labelled))
+    if bad := LabelCases.of(labels).bad_queries:
+        work = replace(work, assumed=(*work.assumed, BAD_QUERIES.format(len(bad))))
     if len(labelled) < FEWEST:
         return work.unknown(
             f"{len(labelled)} negatives have a label that decides; at least {FEWEST} are needed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ from hf_hardneg.columns import QUERY_ID_NAMES, QUERY_NAMES
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.hashing import normalize_text
 
-__all__ = ["Grades", "Judgements", "grades_of_file"]
+__all__ = ["Grades", "Judgements", "add_grade", "grades_in", "whole_grade"]
 
 READ_BATCH = 2_000
 ID_FIELDS = ("document_id", "corpus-id", "corpus_id", "id", "_id")
@@ -72,11 +73,7 @@ class Judgements:
             FormatError: not such a file, or a grade that is no whole number.
         """
         path = Path(path).expanduser()
-        grades: dict[str, dict[str, int]] = {}
-        for query, document, grade in read_qrels(path):
-            where = f"{path}, query {query!r}, document {document!r}"
-            _add(grades.setdefault(query, {}), document, _whole(grade, where))
-        return cls(grades, complete=complete, name=str(path))
+        return cls(grades_in(path), complete=complete, name=str(path))
 
     @classmethod
     def of_column(cls, dataset: Dataset, column: str, *, complete: bool = False) -> Judgements:
@@ -115,7 +112,7 @@ class Judgements:
                 where = f"column {column!r}, row {row}"
                 key = str(name) if query_id else normalize_text(str(name))
                 for document, grade in _entries(values, where):
-                    _add(grades.setdefault(key, {}), document, grade)
+                    add_grade(grades.setdefault(key, {}), document, grade)
         return cls(
             grades, complete=complete, by_text=query_id is None, name=f"the column {column!r}"
         )
@@ -146,25 +143,44 @@ class Judgements:
         return all(grade > 0 for judged in self._grades.values() for grade in judged.values())
 
 
-def grades_of_file(path: str | os.PathLike[str]) -> Grades:
-    """Return the grades of a file of judgements, as :meth:`Judgements.read` reads it.
+def grades_in(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
+    """Return the grades of a file of judgements: query id -> document id -> grade.
+
+    Every reader of grades takes them from here, so that a pair that is judged twice has one rule:
+    see :func:`add_grade`.
+
+    Args:
+        path: BEIR with its header line, or TREC qrels.
 
     Raises:
-        FormatError: there is no such file, or it is no file of judgements.
+        FormatError: there is no such file, or it is none of these, or a grade is no whole number.
     """
-    place = Path(path).expanduser()
-    if not place.is_file():
+    path = Path(path).expanduser()
+    if not path.is_file():
         raise FormatError(f"the file of judgements {str(path)!r} does not exist.")
-    found = Judgements.read(place)
-    return {query: dict(found.judged(query)) for query in found.queries()}
+    grades: dict[str, dict[str, int]] = {}
+    for query, document, grade in read_qrels(path):
+        where = f"{path}, query {query!r}, document {document!r}"
+        add_grade(grades.setdefault(query, {}), document, whole_grade(grade, where))
+    return grades
 
 
-def _add(judged: dict[str, int], document: str, grade: int) -> None:
+def add_grade(judged: dict[str, int], document: str, grade: int) -> None:
+    """Add a judgement of a query's document; of several for one document the highest counts."""
     judged[document] = max(grade, judged.get(document, grade))
 
 
-def _whole(grade: Any, where: str) -> int:  # noqa: ANN401
-    number = isinstance(grade, int | float) and not isinstance(grade, bool)
+def whole_grade(grade: Any, where: str) -> int:  # noqa: ANN401
+    """Return a grade as the whole number it is.
+
+    Args:
+        grade: any number.
+        where: it stands, for messages.
+
+    Raises:
+        FormatError: it is no whole number.
+    """
+    number = isinstance(grade, Real) and not isinstance(grade, bool)
     if number and math.isfinite(grade) and grade == int(grade):
         return int(grade)
     raise FormatError(
@@ -190,4 +206,4 @@ def _entries(values: Any, where: str) -> Iterator[tuple[str, int]]:  # noqa: ANN
                 f"{where}: a judgement has the fields {listing(value)}; expected one of "
                 f"{listing(ID_FIELDS)} and one of {listing(GRADE_FIELDS)}."
             )
-        yield str(document), _whole(grade, where)
+        yield str(document), whole_grade(grade, where)

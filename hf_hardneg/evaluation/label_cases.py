@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from hf_hardneg.evaluation.labels import Label, Labels
 
-__all__ = ["IRRELEVANT", "RELEVANT", "LabelCase", "LabelCases", "side_of", "word_of"]
+__all__ = [
+    "IRRELEVANT",
+    "RELEVANT",
+    "LabelCase",
+    "LabelCases",
+    "bad_queries",
+    "side_of",
+    "word_of",
+]
 
 RELEVANT, IRRELEVANT, UNSURE, BAD = "false_negative", "true_negative", "unsure", "bad_query"
 MIDDLE = 0.5
@@ -43,14 +51,20 @@ class LabelCases:
     If one annotator labelled a pair several times, the last line counts; one that is not labelled
     yet takes nothing back.
 
+    ``bad_query`` is said of a pair and is about its query: one that asks nothing that a document
+    could answer. No document is relevant to such a query or irrelevant to it, so all of its pairs
+    are left out, whatever was said of the others; a known positive that was mixed in can show it
+    as well as a negative.
+
     Attributes:
         latest: the last line of each annotator for each pair, controls among them.
-        controls: of these the known positives.
+        controls: of these the known positives, of all queries.
         decided: negatives of usable queries that an annotator decided on.
-        unsure: that all who looked were unsure of.
-        bad_query: whose query any annotator calls bad.
-        not_labelled: that nobody labelled.
+        unsure: of usable queries, that all who looked were unsure of.
+        bad_query: whose query any annotator calls bad, at any of its pairs.
+        not_labelled: of usable queries, that nobody labelled.
         labelled_again: lines that gave way to a later one.
+        bad_queries: what names these queries; see :meth:`Label.pair`.
     """
 
     latest: list[Label]
@@ -60,6 +74,7 @@ class LabelCases:
     bad_query: list[LabelCase]
     not_labelled: list[LabelCase]
     labelled_again: int
+    bad_queries: frozenset[str] = frozenset()
 
     @property
     def negatives(self) -> int:
@@ -72,17 +87,28 @@ class LabelCases:
         """Put the lines of a file together by what they are about."""
         latest, again = _latest(labels)
         cases = _cases([row for row in latest if not row.control])
-        usable = [case for case in cases if BAD not in case.words]
+        bad = labels.bad_queries | _bad_queries(latest)
+        usable = [case for case in cases if case.query not in bad]
         open_ = [case for case in usable if not case.values]
         return cls(
             latest,
             [row for row in latest if row.control],
             [case for case in usable if case.values],
             [case for case in open_ if UNSURE in case.words],
-            [case for case in cases if BAD in case.words],
+            [case for case in cases if case.query in bad],
             [case for case in open_ if UNSURE not in case.words],
             again,
+            bad & {row.pair[0] for row in latest},
         )
+
+
+def bad_queries(labels: Labels) -> frozenset[str]:
+    """Return what names the queries that any annotator calls bad, at any of their pairs."""
+    return labels.bad_queries | _bad_queries(_latest(labels)[0])
+
+
+def _bad_queries(latest: list[Label]) -> frozenset[str]:
+    return frozenset(row.pair[0] for row in latest if row.label == BAD)
 
 
 def _latest(labels: Labels) -> tuple[list[Label], int]:

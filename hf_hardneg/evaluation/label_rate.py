@@ -67,7 +67,9 @@ def label_rate(labels: Labels) -> Rate:
       of two counts half. If one annotator labelled a negative several times, the last line counts.
     - ``unsure`` by all who looked: left out of the rate, counted, and ``details`` says the least
       and the greatest rate that they allow.
-    - ``bad_query`` by any annotator: left out, counted; the rate is one of usable queries.
+    - ``bad_query`` by any annotator, at any pair of a query: all pairs of that query are left out
+      and counted, controls too. To a query that cannot be answered no document is relevant or
+      irrelevant; the rate is one of usable queries.
     - Not labelled: left out, counted.
     - Controls, known positives mixed in: never in the rate. The share of them that the annotators
       call relevant is their sensitivity.
@@ -93,11 +95,12 @@ def label_rate(labels: Labels) -> Rate:
         "decided": len(found.decided),
         "unsure": len(found.unsure),
         "bad_query": len(found.bad_query),
+        "bad_queries": len({case.query for case in found.bad_query}),
         "not_labelled": len(found.not_labelled),
         "disagreed": sum(len(set(map(side_of, case.values))) > 1 for case in found.decided),
         "labelled_again": found.labelled_again,
         "weighted": weighted,
-        "controls": _controls(found.controls),
+        "controls": _controls(found.controls, found.bad_queries),
         "agreement": _agreement(found.latest),
     }
     assumed = _assumed(details)
@@ -107,8 +110,9 @@ def label_rate(labels: Labels) -> Rate:
     return _rate(found.decided, found.unsure, assumed, details)
 
 
-def _controls(rows: list[Label]) -> dict[str, Any]:
+def _controls(every: list[Label], bad_queries: frozenset[str]) -> dict[str, Any]:
     """Say how many of the known positives annotators call relevant, and who."""
+    rows = [row for row in every if row.pair[0] not in bad_queries]
     words = [(row.annotator, word_of(row)) for row in rows if row.label is not None]
     decided = [(who, word) for who, word in words if word in (RELEVANT, IRRELEVANT)]
     found = Counter(who for who, word in decided if word == RELEVANT)
@@ -117,6 +121,7 @@ def _controls(rows: list[Label]) -> dict[str, Any]:
     low, high = wilson(hits, n)
     return {
         "labelled": len(words),
+        "of_bad_queries": len(every) - len(rows),
         "decided": n,
         "sensitivity": hits / n if n else None,
         "low": low,
@@ -191,7 +196,10 @@ def _assumed(details: dict[str, Any]) -> tuple[str, ...]:
             "others; details has the rate with all of them false, and with none."
         )
     if details["bad_query"]:
-        said.append(f"{details['bad_query']:,} negatives of bad queries are left out of the rate.")
+        said.append(
+            f"All {details['bad_query']:,} negatives of {details['bad_queries']:,} queries that an "
+            "annotator calls bad are left out: the rate is one of usable queries."
+        )
     if details["not_labelled"]:
         said.append(
             f"The {details['not_labelled']:,} negatives without a label are like the others."

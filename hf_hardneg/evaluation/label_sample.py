@@ -29,6 +29,7 @@ class LabelSample:
         controls: (known positives of the drawn queries, those in the sample).
         known_positives: candidates that are known positives and were left out.
         notes: what a reader should know.
+        depth: the deepest rank of the data; ``None`` without ranks of a retriever.
     """
 
     labels: Labels
@@ -38,6 +39,7 @@ class LabelSample:
     controls: tuple[int, int]
     known_positives: int
     notes: tuple[str, ...] = ()
+    depth: int | None = None
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -55,6 +57,7 @@ class LabelSample:
             },
             "controls": {"known_positives": self.controls[0], "drawn": self.controls[1]},
             "known_positives_left_out": self.known_positives,
+            "depth": self.depth,
             "notes": list(self.notes),
         }
 

@@ -35,6 +35,8 @@ class Label:
         label: one of :data:`LABELS`, a number in [0, 1], or ``None`` for not labelled yet.
         annotator: who says so, or empty.
         weight: 1 / probability of having been drawn; ``None`` where that is not known.
+        depth: the deepest rank of what it was drawn from: nothing beyond could be drawn; ``None``
+            where that is not known.
         control: a known positive that was mixed in to see whether annotators find it.
         note, rank, score, source, stratum: as the draw wrote them.
         further: fields with other names, kept as they are.
@@ -52,6 +54,7 @@ class Label:
     source: str = ""
     stratum: str = ""
     weight: float | None = None
+    depth: int | None = None
     control: bool = False
     further: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
@@ -84,7 +87,8 @@ class Label:
         found = cls(
             **texts,
             label=_label(record.get("label"), where),
-            rank=_rank(record.get("rank"), where),
+            rank=_rank(record.get("rank"), "rank", where),
+            depth=_rank(record.get("depth"), "depth", where),
             score=_number(record.get("score"), "score", where),
             weight=_weight(record.get("weight"), where),
             control=_control(record.get("control"), where),
@@ -130,11 +134,11 @@ def _label(value: object, where: str) -> str | float | None:
     )
 
 
-def _rank(value: object, where: str) -> int | None:
+def _rank(value: object, name: str, where: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise FormatError(f"{where}: rank is {value!r}; expected a whole number or null.")
+        raise FormatError(f"{where}: {name} is {value!r}; expected a whole number or null.")
     return value
 
 
@@ -159,14 +163,21 @@ class Labels(Sequence[Label]):
     Args:
         rows: the labels.
         name: what they are called in messages.
+        bad_queries: queries that lines which are not among these call bad; see
+            :attr:`Label.pair` for what names a query.
 
     Raises:
         FormatError: there are none, or some have a weight and others have not.
     """
 
-    def __init__(self, rows: Iterable[Label], name: str = "the labels") -> None:
+    def __init__(
+        self,
+        rows: Iterable[Label],
+        name: str = "the labels",
+        bad_queries: frozenset[str] = frozenset(),
+    ) -> None:
         """Keep the labels."""
-        self._rows, self.name = tuple(rows), name
+        self._rows, self.name, self.bad_queries = tuple(rows), name, bad_queries
         if not self._rows:
             raise FormatError(f"{name} hold no line; expected one JSON object a line.")
         known = [row.weight is not None for row in self._rows if not row.control]

@@ -26,6 +26,9 @@ Figures: TypeAlias = dict[str, float | int | None]
 def reciprocal_rank_figures(predictions: Examples, references: Examples, k: int = 10) -> Figures:
     """Return the mean reciprocal rank of the first relevant document among the first ``k``.
 
+    Its interval is ``None`` with one query, or where all queries have the same value: what does
+    not vary tells nothing of how sure the mean is.
+
     Args:
         predictions: ``ids`` of the ranked documents, by their ``scores`` where there are scores
             (documents of the same score, and those without one, which stand last, in the order
@@ -45,11 +48,11 @@ def reciprocal_rank_figures(predictions: Examples, references: Examples, k: int 
     ranked = [_ranked(str(place), own) for place, own in enumerate(predictions)]
     measure = parse_measures([f"RR@{k}"])
     scores = score_lists(ranked, grades, measure, name=name)
-    ((mean,), ((low, high),)) = scores.means.values(), scores.intervals.values()
+    ((mean,), (ends,)) = scores.means.values(), scores.intervals.values()
     return {
         name: mean,
-        f"{name}_low": low,
-        f"{name}_high": high,
+        f"{name}_low": None if ends is None else ends[0],
+        f"{name}_high": None if ends is None else ends[1],
         "mrr_queries": len(scores),
         "mrr_queries_without_relevant": scores.without_relevant,
     }

@@ -14,9 +14,7 @@ from hf_hardneg.evaluation.pair_frames import (
     Frame,
     PairBatch,
     by_row,
-    document_name,
-    number,
-    query_name,
+    nothing,
 )
 from hf_hardneg.evaluation.ranks import numbers_beside, places_of
 from hf_hardneg.hashing import text_keys
@@ -44,7 +42,8 @@ class MinedFrame(Frame):
             )
         self._mined, self._corpus = mined, mined.corpus
         notes = list(mined.notes)
-        if not mined.has("negative_ranks"):
+        self.ranked = mined.has("negative_ranks")
+        if not self.ranked:
             notes.append("the set has no ranks: the place in a row's list of negatives stands in.")
         if not mined.has("positives"):
             notes.append("the set has no texts of positives: none can be left out or mixed in.")
@@ -72,13 +71,13 @@ class MinedFrame(Frame):
 
     def _positives(self, batch: MinedBatch) -> tuple[NDArray[np.int64], Keys]:
         if not batch.has("positives"):
-            return np.zeros(len(batch) + 1, np.int64), np.zeros(0, np.uint64)
+            return nothing(len(batch))
         return batch.keys("positives")
 
     def _further(self, batch: MinedBatch) -> tuple[NDArray[np.int64], Keys]:
         """Return the keys of the positives' texts in the corpus, which may have a title."""
         if self._corpus is None or not batch.has("positive_ids"):
-            return np.zeros(len(batch) + 1, np.int64), np.zeros(0, np.uint64)
+            return nothing(len(batch))
         ids = batch.texts("positive_ids")
         rows = self._corpus.rows_of_ids(ids.flat)
         found = rows != NO_ROW
@@ -118,13 +117,10 @@ class MinedFrame(Frame):
         for place in own:
             row, slot = wanted[place][0] - batch.start, wanted[place][1]
             at = int(texts.offsets[row]) + slot
-            text = texts.flat[at]
-            yield FoundPair(
-                query_name(ids[row], queries[row]),
-                queries[row],
-                document_name(names.flat[at] if names is not None else "", text),
-                text,
-                None if ranks is None else int(ranks[at]) or None,
-                None if scores is None else number(scores[at]),
-                self._source,
+            yield FoundPair.of(
+                (ids[row], queries[row]),
+                (names.flat[at] if names is not None else "", texts.flat[at]),
+                rank=None if ranks is None else int(ranks[at]),
+                score=None if scores is None else scores[at],
+                source=self._source,
             )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.hashing import exact_key, text_key
 
-__all__ = ["FoundPair", "Frame", "PairBatch", "by_row", "document_name", "number", "query_name"]
+__all__ = ["FoundPair", "Frame", "PairBatch", "by_row", "nothing"]
 
 Keys = NDArray[np.uint64]
 
@@ -55,15 +55,46 @@ class FoundPair:
     score: float | None
     source: str | None
 
+    @classmethod
+    def of(
+        cls,
+        query: tuple[str, str],
+        document: tuple[str, str],
+        *,
+        rank: int | None = None,
+        score: Any = None,  # noqa: ANN401
+        source: str | None = None,
+    ) -> FoundPair:
+        """Return a pair with names for what the data does not name.
+
+        Args:
+            query: its id, or the empty string, and its text.
+            document: likewise.
+            rank: 0 is not known.
+            score: a float32; not finite is not known.
+            source: what found it.
+        """
+        return cls(
+            query_name(*query),
+            query[1],
+            document_name(*document),
+            document[1],
+            rank or None,
+            None if score is None else number(score),
+            source,
+        )
+
 
 class Frame(ABC):
     """All pairs of a data set.
 
     Attributes:
         notes: what a reader should know of how it was read.
+        ranked: whether ranks are those of a retriever, not places in a row.
     """
 
     notes: tuple[str, ...] = ()
+    ranked: bool = True
 
     @abstractmethod
     def query_keys(self) -> Keys:
@@ -83,6 +114,11 @@ class Frame(ABC):
             pairs: (row, place among the row's candidates).
             positives: (row, place among the row's positives).
         """
+
+
+def nothing(rows: int) -> tuple[NDArray[np.int64], Keys]:
+    """Return the offsets and keys of rows without any document."""
+    return np.zeros(rows + 1, np.int64), np.zeros(0, np.uint64)
 
 
 def number(value: Any) -> float | None:  # noqa: ANN401

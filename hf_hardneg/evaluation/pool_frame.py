@@ -14,14 +14,7 @@ from hf_hardneg.candidates import NO_ROW
 from hf_hardneg.columns import QueryColumns, find_columns, read_batch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError
-from hf_hardneg.evaluation.pair_frames import (
-    FoundPair,
-    Frame,
-    PairBatch,
-    document_name,
-    number,
-    query_name,
-)
+from hf_hardneg.evaluation.pair_frames import FoundPair, Frame, PairBatch
 from hf_hardneg.hashing import text_keys
 from hf_hardneg.pool import description_of
 from hf_hardneg.queries import to_queries
@@ -106,21 +99,19 @@ class PoolFrame(Frame):
             for name in ("scores", "ranks", "sources")
         }
         given = raw.query_ids or [""] * len(raw)
-        ids = list(map(query_name, given, raw.queries))
+        asked = list(zip(given, raw.queries, strict=True))
 
         def pair(row: int, slot: int) -> FoundPair:
             line = place[row]
             at = int(offsets[line]) + slot
             document = [numbers[at].as_py()]
-            score, source = columns["scores"][at], columns["sources"][at]
-            return FoundPair(
-                ids[line],
-                raw.queries[line],
-                self._corpus.ids(document)[0],
-                self._corpus.texts(document)[0],
-                columns["ranks"][at] or None,
-                None if score is None else number(score),
-                self._sources[source] if 0 <= source < len(self._sources) else None,
+            source = columns["sources"][at]
+            return FoundPair.of(
+                asked[line],
+                (self._corpus.ids(document)[0], self._corpus.texts(document)[0]),
+                rank=columns["ranks"][at],
+                score=columns["scores"][at],
+                source=self._sources[source] if 0 <= source < len(self._sources) else None,
             )
 
         def positive(row: int, slot: int) -> FoundPair:
@@ -130,8 +121,6 @@ class PoolFrame(Frame):
             texts = queries.positive_texts
             text = texts[at] if texts else self._corpus.texts([document])[0]
             name = self._corpus.ids([document])[0] if document != NO_ROW else ""
-            return FoundPair(
-                ids[line], raw.queries[line], document_name(name, text), text, None, None, None
-            )
+            return FoundPair.of(asked[line], (name, text))
 
         return [pair(*one) for one in pairs], [positive(*one) for one in positives]

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_hardneg.beir import read_qrels
 from hf_hardneg.errors import FormatError, ParameterError, listing
+from hf_hardneg.evaluation.judgements import add_grade, grades_in, whole_grade
 from hf_hardneg.evaluation.measures import MEASURES, deepest, parse_measures
 from hf_hardneg.evaluation.ranking_scores import RankingScores, score_lists
 from hf_hardneg.evaluation.significance import REPEATS, Comparison, randomisation_test
@@ -130,30 +130,20 @@ def comparisons(
 
 
 def grades_of(judgements: Judged) -> dict[str, dict[str, int]]:
-    """Return query id -> document id -> grade.
+    """Return query id -> document id -> grade; a pair that is judged twice has the higher grade.
 
     Raises:
         FormatError: a grade that is no whole number, or a malformed file.
     """
-    grades: dict[str, dict[str, int]] = {}
     if isinstance(judgements, str | Path):
-        for query, document, grade in read_qrels(Path(judgements)):
-            grades.setdefault(query, {})[document] = _whole(query, document, grade)
-        return grades
+        return grades_in(judgements)
+    grades: dict[str, dict[str, int]] = {}
     for query, own in judgements.items():
-        grades[str(query)] = {
-            str(name): _whole(str(query), str(name), grade) for name, grade in own.items()
-        }
+        judged = grades.setdefault(str(query), {})
+        for name, grade in own.items():
+            where = f"query {str(query)!r}, document {str(name)!r}"
+            add_grade(judged, str(name), whole_grade(grade, where))
     return grades
-
-
-def _whole(query: str, document: str, grade: float) -> int:
-    if not math.isfinite(grade) or grade != int(grade):
-        raise FormatError(
-            f"the grade of document {document!r} for query {query!r} is {grade!r}; expected a "
-            "whole number, which is what the measures are defined for."
-        )
-    return int(grade)
 
 
 def _lists_of(

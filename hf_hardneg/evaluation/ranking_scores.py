@@ -14,8 +14,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hf_hardneg.errors import QueryError
-from hf_hardneg.rates import bootstrap_ratio
+from hf_hardneg.errors import QueryError, listing
+from hf_hardneg.evaluation.significance import mean_interval, why_narrow, why_no_interval
 
 __all__ = ["Ranked", "RankingScores", "score_lists"]
 
@@ -29,7 +29,8 @@ class RankingScores:
     Attributes:
         name: of what was measured.
         means: by measure: the mean over the queries.
-        intervals: by measure: the 95% interval of the mean, by drawing queries anew.
+        intervals: by measure: the 95% interval of the mean, by drawing queries anew; ``None`` where
+            there is one query, or all have the same value, and a note says so.
         query_ids: sorted.
         per_query: by measure: one value a query, in the order of ``query_ids``.
         without_list: queries that the run has nothing for; they count with 0.
@@ -42,7 +43,7 @@ class RankingScores:
 
     name: str
     means: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
+    intervals: dict[str, tuple[float, float] | None]
     query_ids: list[str]
     per_query: dict[str, NDArray[np.float64]]
     without_list: int = 0
@@ -65,7 +66,9 @@ class RankingScores:
             "name": self.name,
             "queries": len(self),
             "means": self.means,
-            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "intervals": {
+                name: None if ends is None else list(ends) for name, ends in self.intervals.items()
+            },
             "without_list": self.without_list,
             "without_relevant": self.without_relevant,
             "not_judged": self.not_judged,
@@ -88,8 +91,9 @@ class RankingScores:
         for column in ("mean", "95% interval"):
             table.add_column(column, justify="right")
         for name, mean in self.means.items():
-            low, high = self.intervals[name]
-            table.add_row(Text(name), f"{mean:.4f}", f"{low:.4f} to {high:.4f}")
+            ends = self.intervals[name]
+            between = "not known" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
+            table.add_row(Text(name), f"{mean:.4f}", between)
         return Group(table, *(Text(f"Note: {note}") for note in self.notes))
 
 
@@ -138,19 +142,34 @@ def score_lists(
     per_query = {
         measure: np.array([own[query] for query in counted]) for measure, own in values.items()
     }
-    ones = np.ones(len(counted))
     return RankingScores(
         name=name,
         means={measure: math.fsum(own) / len(own) for measure, own in per_query.items()},
-        intervals={measure: bootstrap_ratio(own, ones) for measure, own in per_query.items()},
+        intervals={measure: mean_interval(own) for measure, own in per_query.items()},
         query_ids=counted,
         per_query=per_query,
         without_list=missing,
         without_relevant=without,
         not_judged=not_judged,
         tied=tied,
-        notes=(*notes, *_counts_as_notes(missing, without, not_judged, tied)),
+        notes=(
+            *notes,
+            *_counts_as_notes(missing, without, not_judged, tied),
+            *_on_intervals(per_query),
+        ),
     )
+
+
+def _on_intervals(per_query: Mapping[str, NDArray[np.float64]]) -> Iterator[str]:
+    reasons: dict[str, list[str]] = {}
+    for measure, values in per_query.items():
+        if why := why_no_interval(values):
+            reasons.setdefault(why, []).append(measure)
+    for why, measures in reasons.items():
+        yield f"{why}: how sure the mean of {listing(measures, len(measures))} is cannot be told."
+    queries = len(next(iter(per_query.values())))
+    if queries > 1 and (why := why_narrow(queries)):
+        yield f"the intervals are {why}."
 
 
 def _parts(ranked: Iterable[Ranked]) -> Iterator[list[Ranked]]:

@@ -109,7 +109,8 @@ def draw_pairs(
     and a larger sample of the same data holds the smaller one, stratum by stratum. Its weight is
     1 / the probability that it is drawn: with ``y`` the labels, ``sum of weight * y`` over the
     sample is an unbiased estimate of the sum over all pairs. Where ``size`` is below the number of
-    strata some are not drawn from, and a note says which.
+    strata some are not drawn from, and a note says which. Each line has the deepest rank of the
+    data (``depth``), so that whoever uses the labels for a deeper set can be told.
 
     Source of the estimate: D. Horvitz, D. Thompson, "A generalization of sampling without
     replacement from a finite universe", Journal of the American Statistical Association 47 (1952),
@@ -137,9 +138,10 @@ def draw_pairs(
         whole_number("sample", "queries", queries, 1)
     keys = frame.query_keys()
     chosen, different, repeated = _chosen(keys, queries, seed)
-    gathered = Gathered(size, by, seed, chosen, repeated)
+    gathered, deepest = Gathered(size, by, seed, chosen, repeated), 0
     for batch in frame.batches():
         gathered.add(batch)
+        deepest = max(deepest, int(batch.ranks.max(initial=0)))
     gathered.finish()
     sizes = [stratum.size for stratum in gathered.strata]
     if not sum(sizes):
@@ -151,18 +153,20 @@ def draw_pairs(
     drawn, mixed_in = in_equal_parts(sizes, asked[0]), min(asked[1], gathered.controls.size)
     strata = list(zip(stratum_names(by), gathered.strata, drawn, strict=True))
     scale = different / len(chosen)
+    depth = deepest if frame.ranked and deepest else None
     picked = [
         (name, scale * stratum.size / number, stratum.lowest(number))
         for name, stratum, number in (*strata, (CONTROL, gathered.controls, mixed_in))
         if number
     ]
     return LabelSample(
-        labels=Labels(_labels(frame, picked, seed), "the sample"),
+        labels=Labels(_labels(frame, picked, seed, depth), "the sample"),
         queries=different,
         queries_drawn=len(chosen),
         strata={name: (stratum.size, number) for name, stratum, number in strata},
         controls=(gathered.controls.size, mixed_in),
         known_positives=gathered.left_out,
+        depth=depth,
         notes=(
             *frame.notes,
             *_notes(asked, (sum(drawn), mixed_in), gathered.empty),
@@ -198,7 +202,9 @@ def _chosen(keys: Keys, queries: int | None, seed: int) -> tuple[Keys, int, Keys
     return chosen, len(different), different[counts > 1]
 
 
-def _labels(frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int) -> list[Label]:
+def _labels(
+    frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int, depth: int | None
+) -> list[Label]:
     """Return the lines of the file: queries in random order, and the pairs of each as well."""
     pairs: list[tuple[int, int]] = []
     positives: list[tuple[int, int]] = []
@@ -211,11 +217,11 @@ def _labels(frame: Frame, picked: list[tuple[str, float, Drawn]], seed: int) -> 
     for name, weight, drawn in picked:
         order = mix(seed, QUERY_DRAW, drawn.query_keys).tolist()
         for query, noise in zip(order, drawn.noise.tolist(), strict=True):
-            ordered.append((query, noise, _label(next(texts), name, weight)))
+            ordered.append((query, noise, _label(next(texts), name, weight, depth)))
     return [label for *_, label in sorted(ordered, key=lambda one: one[:2])]
 
 
-def _label(pair: FoundPair, stratum: str, weight: float) -> Label:
+def _label(pair: FoundPair, stratum: str, weight: float, depth: int | None) -> Label:
     return Label(
         query_id=pair.query_id,
         query=pair.query,
@@ -226,5 +232,6 @@ def _label(pair: FoundPair, stratum: str, weight: float) -> Label:
         source=pair.source or "",
         stratum=stratum,
         weight=weight,
+        depth=depth,
         control=stratum == CONTROL,
     )

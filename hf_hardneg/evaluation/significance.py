@@ -12,10 +12,22 @@ from hf_hardneg.checks import whole_number
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.rates import bootstrap_ratio
 
-__all__ = ["REPEATS", "Comparison", "randomisation_test"]
+__all__ = [
+    "FEW",
+    "REPEATS",
+    "Comparison",
+    "mean_interval",
+    "randomisation_test",
+    "why_narrow",
+    "why_no_interval",
+]
 
 REPEATS = 10_000
 NUMBERS_AT_ONCE = 1 << 22
+FEW = 20
+"""Of fewer queries the interval is too narrow to be shown without a word."""
+ROUNDING = 1e-12
+"""Values that differ by less, relative to the greatest, are the same value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +37,29 @@ class Comparison:
     Attributes:
         before, after: the means.
         difference: ``after - before``, the mean over queries.
-        low, high: the 95% interval of the difference, by drawing queries anew.
+        low, high: the 95% interval of the difference, by drawing queries anew; ``None`` where the
+            queries do not tell it, see :func:`mean_interval`.
         p: of the two-sided randomisation test: how often signs drawn at random give a mean
             difference at least as large, in either direction.
         n: queries.
         better, worse: queries whose value rose or fell; the others are equal.
         exact: whether all ``2**n`` signs were tried, and not a sample of them.
         measure: its name, where it is known.
+        note: why there is no interval, or that it is too narrow; empty where all is well.
     """
 
     before: float
     after: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     n: int
     better: int
     worse: int
     exact: bool
     measure: str = ""
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -53,9 +68,12 @@ class Comparison:
     def __str__(self) -> str:
         """Return it in a line."""
         name = f"{self.measure}: " if self.measure else ""
+        between = f"no interval: {self.note}"
+        if self.low is not None and self.high is not None:
+            between = f"{self.low:+.4f} to {self.high:+.4f}" + (self.note and f"; {self.note}")
         return (
             f"{name}{self.before:.4f} to {self.after:.4f}, difference {self.difference:+.4f} "
-            f"({self.low:+.4f} to {self.high:+.4f}), p = {self.p:.3g}, n = {self.n:,} queries"
+            f"({between}), p = {self.p:.3g}, n = {self.n:,} queries"
         )
 
 
@@ -81,7 +99,7 @@ def randomisation_test(
     for information retrieval evaluation", CIKM 2007. The signs are those of
     ``scipy.stats.permutation_test`` with ``permutation_type="samples"``; of its two-sided tests it
     takes twice the smaller tail, so here the statistic is the size of the mean difference and the
-    test is of its upper tail. The interval is the percentile bootstrap of the mean difference.
+    test is of its upper tail. The interval is that of :func:`mean_interval`.
 
     Args:
         a: values before, shape (queries,), finite.
@@ -103,7 +121,7 @@ def randomisation_test(
     whole_number("randomisation_test", "repeats", repeats, 1)
     differences = after - before
     p, exact = _p_value(differences, seed, repeats)
-    low, high = bootstrap_ratio(differences, np.ones(len(differences)), seed=seed)
+    low, high = mean_interval(differences, seed=seed) or (None, None)
     return Comparison(
         before=float(before.mean()),
         after=float(after.mean()),
@@ -116,7 +134,50 @@ def randomisation_test(
         worse=int(np.count_nonzero(differences < 0)),
         exact=exact,
         measure=measure,
+        note=why_no_interval(differences, "difference") or why_narrow(len(differences)),
     )
+
+
+def mean_interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float] | None:
+    """Return the 95% interval of a mean over queries: the percentile bootstrap.
+
+    It is worked out from how the values of the queries differ. One query, or queries that all have
+    the same value, do not differ: the bootstrap would give an interval without any width, as if
+    the mean were certain for other queries too. There is none then. Of few queries it is too
+    narrow, as the percentile bootstrap is: for reciprocal ranks it holds the mean in about half
+    of the cases with 2 queries, 79% with 5, 87% with 10, 92% with 20, 93% with 50.
+
+    Source: B. Efron, R. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
+
+    Args:
+        values: of each query, shape (queries,), finite, at least one.
+        seed: of the draws.
+
+    Returns:
+        Low and high; ``None`` where the values do not tell them.
+    """
+    if why_no_interval(values):
+        return None
+    return bootstrap_ratio(values, np.ones(len(values)), seed=seed)
+
+
+def why_no_interval(values: NDArray[np.float64], of: str = "value") -> str:
+    """Return why the values of queries tell no interval, the empty string where they do.
+
+    Args:
+        values: shape (queries,), at least one.
+        of: what they are called.
+    """
+    if len(values) == 1:
+        return "there is one query"
+    if float(np.ptp(values)) <= ROUNDING * max(float(np.abs(values).max()), 1.0):
+        return f"all {len(values):,} queries have the same {of}"
+    return ""
+
+
+def why_narrow(queries: int) -> str:
+    """Return that the interval of so many queries is too narrow, the empty string from 20 on."""
+    return f"too narrow, as there are only {queries} queries" if queries < FEW else ""
 
 
 def _values(name: str, given: ArrayLike) -> NDArray[np.float64]:

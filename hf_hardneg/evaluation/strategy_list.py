@@ -104,9 +104,11 @@ def _owners(strategy: Parsed, name: str) -> list[int]:
     ]
     names = [strategy.calls[place].name for place in found]
     if not stage_name and len(set(names)) > 1:
+        different = list(dict.fromkeys(names))
+        ways = " and ".join(f"{own}.{parameter}=..." for own in different)
         raise ParameterError(
-            f"{parameter!r} is a parameter of {listing(names)} in {written_out(strategy)!r}. Say "
-            f"which one is meant: {names[0]}.{parameter}=..."
+            f"{parameter!r} is a parameter of several stages of {written_out(strategy)!r}: "
+            f"{listing(different, len(different))}. Say which is meant, or set each: {ways}"
         )
     return found
 

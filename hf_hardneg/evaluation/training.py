@@ -70,7 +70,8 @@ class Training:
         max_length: tokens of a text that are used; default: the model's own limit.
         precision: of training: ``float32``, or ``bfloat16`` (mixed: the weights stay float32).
         score_precision: of scoring: ``float32`` or ``bfloat16``.
-        device: as in PyTorch; default: the best there is.
+        device: as in PyTorch; default: the best there is. Of several GPUs it is the first that
+            the process sees.
         allow_seen: score on held-out queries that are training queries too.
     """
 
@@ -266,6 +267,9 @@ def train(
             report_to="none",
             disable_tqdm=True,
         )
+        if arguments.n_gpu > 1:
+            # The trainer would spread each step over all GPUs, with so many times the batch size.
+            arguments._n_gpu = 1
         trainer = SentenceTransformerTrainer(
             model=model,
             args=arguments,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_hardneg.evaluation.compare_figures import MEASURES, paired_test
 from hf_hardneg.evaluation.comparison import Gain, Measured
+from hf_hardneg.evaluation.significance import why_no_interval
 from hf_hardneg.evaluation.training import Outcome
 from hf_hardneg.rates import CONFIDENCE
 
@@ -18,7 +19,10 @@ __all__ = ["measured", "t_interval"]
 def t_interval(
     values: Sequence[float], confidence: float = CONFIDENCE
 ) -> tuple[float, float] | None:
-    """Return Student's interval of a mean, ``None`` for a single value.
+    """Return Student's interval of a mean, ``None`` where the values do not tell it.
+
+    That is a single value, or values that are all the same: what does not vary over the seeds says
+    nothing of how sure the mean is, and the formula would say that it is certain.
 
     ``mean ± t(n - 1) * s / sqrt(n)``, where s is the standard deviation with n - 1: Student, "The
     probable error of a mean", Biometrika 6 (1908). It takes the seeds for independent draws from
@@ -28,12 +32,11 @@ def t_interval(
         values: one for each seed.
         confidence: of the interval, between 0 and 1.
     """
-    number = len(values)
-    if number < 2:
+    number, own = len(values), np.asarray(values, np.float64)
+    if why_no_interval(own):
         return None
     from scipy.stats import t  # half a second
 
-    own = np.asarray(values, np.float64)
     half = float(t.ppf(0.5 + confidence / 2, number - 1)) * own.std(ddof=1) / np.sqrt(number)
     return float(own.mean() - half), float(own.mean() + half)
 

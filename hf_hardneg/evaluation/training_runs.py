@@ -26,6 +26,7 @@ from hf_hardneg.evaluation.training import (
     train,
     train_and_score,
 )
+from hf_hardneg.evaluation.training_device import training_device
 from hf_hardneg.evaluation.training_progress import Steps
 from hf_hardneg.models import model_fingerprint
 
@@ -44,7 +45,9 @@ class KeptRuns:
 
     A run is known by all that decides its values: the texts it is trained on and their order, the
     start weights, the settings, the seed, the held-out queries with their judgements, the corpus,
-    and the versions of the packages that train. It is written whole or not at all.
+    the versions of the packages that train, and the device, see
+    :func:`~hf_hardneg.evaluation.training_device.training_device`. It is written whole or not at
+    all.
 
     Args:
         home: a folder of the cache.
@@ -67,6 +70,7 @@ class KeptRuns:
             held_out.fingerprint(),
             corpus.fingerprint,
             {name: version(name) for name in PACKAGES},
+            training_device(training.device),
         ]
         self._made: set[Path] = set()
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_hardneg.errors import ParameterError
+from hf_hardneg.evaluation import audit_truncated
 from hf_hardneg.evaluation.audit import audit
 from hf_hardneg.evaluation.audit_report import Audit
 from hf_hardneg.evaluation.audit_use import HUB_LEAST, HUB_TIMES, spans
@@ -202,6 +203,20 @@ def test_hubs() -> None:
     assert finding.figures["skewness"] == pytest.approx(skewness, abs=1e-3)
     assert finding.figures["documents_used"] == len(uses)
     assert found(rows[1:]).of("hub_document").count == 0  # 20 times and no more
+
+
+def test_the_order_of_rows_does_not_decide_whether_texts_were_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of very many documents of one length some are looked at: always the same ones."""
+    monkeypatch.setattr(audit_truncated, "ENOUGH", 40)
+    batches = MinedSet.batches
+    monkeypatch.setattr(MinedSet, "batches", lambda mined: batches(mined, 10))
+    whole = [f"{number:03} " + "a" * 115 + "." for number in range(50)]
+    cut = [f"{number:03} " + "a" * 116 for number in range(50, 150)]
+    rows = [row(f"q{n}", ["p"], [text]) for n, text in enumerate([*whole, *cut])]
+    counts = [found(own).of("truncated_text").count for own in (rows, rows[::-1])]
+    assert counts == [100, 100]
 
 
 def test_texts_that_were_cut() -> None:

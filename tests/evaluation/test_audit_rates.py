@@ -241,6 +241,45 @@ def test_labels_of_a_pool_count_where_they_are_of_the_set() -> None:
     assert abs(np.mean(errors)) < 4 * np.std(errors) / np.sqrt(len(errors))
 
 
+def test_a_query_called_bad_outside_of_the_set_is_bad_in_it() -> None:
+    rows = in_texts()
+    part = MinedSet.of(rows.map(lambda row: {"negatives": row["negatives"][:2]}))
+    bad, beyond = rows[0]["query"], rows[0]["negatives"][2]
+    labels = Labels(
+        [
+            Label(query=bad, document=beyond, label="bad_query"),
+            Label(query=bad, document=rows[0]["negatives"][0], label="false_negative"),
+            Label(query=rows[1]["query"], document=rows[1]["negatives"][1], label="true_negative"),
+        ]
+    )
+    [rate] = rates_of(part, labels=labels)
+    assert (rate.rate, rate.n, rate.details["bad_query"]) == (0.0, 1, 1)
+
+
+def test_labels_of_a_shallower_draw_are_told() -> None:
+    """Half of the set's negatives are deeper than anything that the labels could be of."""
+    rows = in_texts()
+    numbers = [list(range(1, 1 + len(own))) for own in rows["negatives"]]
+    deep = rows.add_column("hard_negative_ranks", numbers)  # type: ignore[call-arg]
+    half = len(numbers[0]) // 2
+
+    def top(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: row[name][:half] for name in ("negatives", "hard_negative_ranks")}
+
+    shallow, whole = MinedSet.of(deep.map(top)), MinedSet.of(deep)
+    beyond = sum(len(own) - half for own in numbers)
+    said = labels_of_set(whole, labelled(shallow, size=40))[1]
+    assert (
+        f"from ranks up to {half}, and {beyond:,} of the set's {sum(map(len, numbers)):,}" in said
+    )
+    [rate] = rates_of(whole, labels=labelled(shallow, size=40))
+    assert any("says nothing of them" in text for text in rate.assumed)
+    for mined in (shallow, whole):  # as deep, or deeper: nothing to say
+        assert "says nothing" not in labels_of_set(mined, labelled(whole, size=40))[1]
+    unknown = [replace(row, depth=None) for row in labelled(shallow, size=40)]
+    assert "says nothing" not in labels_of_set(whole, Labels(unknown))[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "there"),
     [

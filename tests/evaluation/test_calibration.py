@@ -226,7 +226,8 @@ def write_labels(topics: Topics, data: CalibrationSet, path: Path) -> Path:
     more = [
         {**lines[0], "document_id": "open", "label": None},
         {**lines[0], "document_id": "hard", "label": "unsure"},
-        {**lines[0], "document_id": "bad", "label": "bad_query"},
+        # All pairs of a bad query are left out: this one is of a query of its own.
+        {**lines[0], "query_id": "asks nothing", "document_id": "bad", "label": "bad_query"},
         {**lines[0], "label": "false_negative", "control": True},
     ]
     return write_lines(path, [*lines, *more])
@@ -346,12 +347,14 @@ def test_few_labels_without_a_false_negative_promise_little(
 
 
 def test_labels_count_as_for_the_rate_in_any_order(tmp_path: Path) -> None:
-    def line(annotator: str, label: object, document: str = "d0") -> dict[str, Any]:
-        return {"query_id": "q0", "document_id": document, "label": label, "annotator": annotator}
+    def line(
+        annotator: str, label: object, document: str = "d0", query: str = "q0"
+    ) -> dict[str, Any]:
+        return {"query_id": query, "document_id": document, "label": label, "annotator": annotator}
 
     lines = [
         line("a", "false_negative"), line("b", "true_negative"), line("c", "unsure"),
-        line("a", 1, "d1"), line("b", "bad_query", "d1"), line("a", 0.25, "d2"),
+        line("a", 1, "d1", "q1"), line("b", "bad_query", "d3", "q1"), line("a", 0.25, "d2"),
     ]  # fmt: skip
     for order in (lines, lines[::-1]):
         labels = Labels.read(write_lines(tmp_path / "labels.jsonl", order))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,30 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_bi_encoder(tmp_path_factory.mktemp("model"))
+
+
+def test_two_processes_are_refused(
+    collection: Collection, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchrun starts them; each would train with its share of every batch."""
+    out = tmp_path / "out"
+    command = [
+        "compare", "--queries", str(collection.folder), "--strategies", "random",
+        "--train", str(model), "--steps", "1", "--seeds", "1", "--output", str(out),
+        "--cache-dir", str(tmp_path / "cache"),
+    ]  # fmt: skip
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "hf_hardneg"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *command], capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode != 0
+    said = " ".join(done.stderr.split())
+    assert "compare was started as 2 processes, by torchrun or accelerate launch; expected" in said
+    assert not out.exists()
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert "compare was started as 3 processes" in fail(*command)
 
 
 def test_one_table_as_json(collection: Collection, tmp_path: Path) -> None:

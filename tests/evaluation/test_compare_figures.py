@@ -22,6 +22,7 @@ from hf_hardneg.evaluation.compare_figures import (
     paired_test,
     ranking_values,
 )
+from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.held_out import HeldOut
 from hf_hardneg.evaluation.training import Outcome
 from hf_hardneg.evaluation.training_figures import measured, t_interval
@@ -44,7 +45,7 @@ def mined() -> MinedSet:
 
 
 def test_hardness_is_relative_to_the_lowest_positive() -> None:
-    found = hardness(mined())
+    found = hardness(mined(), hardness_of(mined()))
     # 1 - (s+ - s) / |s+|: over 2 in the first row, over -1 in the last.
     assert found.relative == pytest.approx((1.5 + 0.5 + 7 + 4) / 4)
     assert found.harder == 0.75
@@ -53,8 +54,24 @@ def test_hardness_is_relative_to_the_lowest_positive() -> None:
 
 
 def test_diversity_counts_documents() -> None:
-    found = diversity(mined())
+    found = diversity(hardness_of(mined()))
     assert (found.negatives, found.documents, found.most_reused) == (5, 3, 3)
+
+
+def test_a_text_under_two_ids_is_one_document() -> None:
+    """As the page of the hardness of a set counts it, and as a reader would."""
+    rows = Dataset.from_dict(
+        {"query": ["a", "b"], "hard_negative_ids": [["x", "y"], ["z"]],
+         "hard_negatives": [["One text", "other"], [" one  TEXT"]]}
+    )  # fmt: skip
+    described = hardness_of(MinedSet.of(rows))
+    found = diversity(described)
+    assert (found.negatives, found.documents, found.most_reused) == (3, 2, 2)
+    assert described.reuse.told_apart_by == "text"
+    nothing = diversity(hardness_of(MinedSet.of(rows.map(
+        lambda _: {"hard_negative_ids": [], "hard_negatives": []}
+    ))))  # fmt: skip
+    assert (nothing.negatives, nothing.documents, nothing.most_reused) == (0, 0, 0)
 
 
 def test_ranking_values_are_those_of_the_formulas() -> None:
@@ -93,6 +110,7 @@ def test_t_interval_of_three_seeds() -> None:
     half = 4.302652729911275 * spread / math.sqrt(3)  # Student's t with two degrees of freedom
     assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))
     assert t_interval([0.7]) is None
+    assert t_interval([0.7, 0.7, 0.7]) is None  # the formula has no width, as if it were certain
 
 
 def test_gains_are_taken_seed_by_seed() -> None:
@@ -104,9 +122,9 @@ def test_gains_are_taken_seed_by_seed() -> None:
     found = measured(other, first)["MRR@10"]
     assert found.seeds == pytest.approx([0.3, 0.7])
     assert found.gain is not None
-    # The seeds are far apart, the differences are equal: no width beyond rounding.
+    # The seeds are far apart, the differences are equal but for rounding: they tell no interval.
     assert found.gain.mean == pytest.approx(0.1)
-    assert found.gain.low == pytest.approx(0.1)
+    assert (found.gain.low, found.gain.high) == (None, None)
     assert found.high is not None
     assert found.high - found.mean > 1
     assert found.gain.p == pytest.approx(0.5, abs=0.03)  # two queries, four patterns of signs

@@ -66,7 +66,7 @@ def test_a_broken_grade_and_lost_documents_are_refused(
 ) -> None:
     path = tmp_path / "own.tsv"
     path.write_text(HEADER + "q9\td9\t0.5\n")
-    with pytest.raises(FormatError, match="no whole number"):
+    with pytest.raises(FormatError, match=r"'q9'.*0\.5.*whole number"):
         load_held_out(collection.folder, qrels=path)
     path.write_text(HEADER + "q9\tnowhere\t1\nq10\td10\t1\n")
     with pytest.raises(QueryError, match="1 of 2 held-out queries have no relevant document"):

@@ -6,6 +6,7 @@ import builtins
 import html.parser
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -117,6 +118,25 @@ def test_the_drawing_is_xml_with_the_same_bytes() -> None:
     texts = [node.text for node in ElementTree.fromstring(drawing).iter() if node.text]
     assert {"random", "dense", ODD} <= set(texts)
     assert any("gain in MRR@10 over random" in text for text in texts)
+
+
+def test_what_has_no_interval_is_shown_without_one() -> None:
+    """No bar of no length and no ± 0, which would say that it is certain."""
+    own = table("random", "bm25")
+    alone = replace(own.trained[2], measures={
+        name: Measured(0.8, None, None, [0.8], Gain(0.1, None, None, 0.5))
+        for name in ("MRR@10", "nDCG@10")
+    })  # fmt: skip
+    rate = replace(
+        own.strategies[1], false_negatives={"judged": Rate("judged", 0.1, None, None, 3)}
+    )
+    bare = ComparisonTable([own.strategies[0], rate], [*own.trained[:2], alone], {}, [])
+    [_, point] = points_of(bare)
+    assert (point.rate_ends, point.gain_ends) == (None, None)
+    assert "| bm25 | 90.0% | 10 | 10.00% | - |" in markdown(bare)
+    assert "| bm25 | 100 | 1 | 0.8000 | +0.1000 | 0.5000 |" in markdown(bare)
+    bars = [str(draw(one)).count('id="LineCollection_') for one in (own, bare)]
+    assert bars == [3, 1]  # the gain of the first is 0 by definition and never has one
 
 
 def test_labels_do_not_cover_each_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from hf_hardneg.evaluation.training import (
     train,
     train_and_score,
 )
+from hf_hardneg.evaluation.training_device import training_device
 from hf_hardneg.evaluation.training_runs import KeptRuns
 from hf_hardneg.evaluation.training_scores import rank_held_out
 
@@ -192,6 +194,73 @@ def test_whatever_decides_a_run_is_in_its_key(
     assert table.trained
 
 
+def test_a_run_of_another_device_is_another_run(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    held_out = load_held_out(setting.collection.folder, split="test")
+    corpus = Corpus(setting.collection.folder, cache_dir=setting.cache)
+
+    def folder(device: str | None = None) -> Path:
+        training = setting.training(device=device)
+        return KeptRuns(tmp_path, held_out, corpus, training, resume=True).folder(None, 0, 0)
+
+    folders = [folder("cpu")]
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        assert folder() == folders[0]  # what is taken if none is named is what counts
+    if torch.cuda.is_available():
+        assert folder() == folder("cuda") == folder("cuda:0") != folders[0]
+        folders.append(folder())
+    threads = torch.get_num_threads()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: threads + 1)
+        folders.append(folder("cpu"))
+        patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+        folders.append(folder("cpu"))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        patch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+        for name in ("one", "two"):
+            patch.setattr(torch.cuda, "get_device_name", lambda _, name=name: name)
+            folders.append(folder("cuda"))
+        assert folder() == folders[-1]
+        with pytest.raises(ParameterError, match="CUDA_VISIBLE_DEVICES=1"):
+            folder("cuda:1")
+        assert training_device("cuda")["name"] == "two"
+    assert len(set(folders)) == len(folders)
+    with pytest.raises(ParameterError, match="expected one of PyTorch"):
+        folder("no such device")
+    if not torch.cuda.is_available():
+        with pytest.raises(ParameterError, match="sees no GPU of CUDA"):
+            folder("cuda")
+
+
+def test_each_step_has_the_batch_that_was_asked_for(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer takes as many times the batch as there are GPUs; here it is told of three."""
+    from transformers import TrainingArguments
+
+    own = TrainingArguments._setup_devices.func  # type: ignore[attr-defined]
+
+    def three(arguments: Any) -> Any:
+        device = own(arguments)
+        arguments._n_gpu = 3
+        return device
+
+    told = cached_property(three)
+    told.__set_name__(TrainingArguments, "_setup_devices")
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", told)
+    training, model = setting.training(batch_size=2), load_model(setting.training())
+    words = ["red car", "blue boat", "cold river", "warm road"]
+    rows = Dataset.from_dict({"anchor": words, "positive": words[::-1]})
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0]["input_ids"])))
+    train(model, rows, training, seed=0, steps=2)
+    assert set(seen) == {2}
+
+
 @pytest.mark.parametrize(
     "changes", [{"loss": "CachedMultipleNegativesRankingLoss"}, {"precision": "bfloat16",
                 "score_precision": "bfloat16"}, {"max_length": 4}]
@@ -301,7 +370,7 @@ def test_ties_go_to_the_document_that_stands_first(setting: Setting, tmp_path: P
 def test_the_drawing_has_a_point_for_each_strategy(table: ComparisonTable) -> None:
     points = points_of(table)
     assert [point.label for point in points] == [name.strip() for name in STRATEGIES.split(";")]
-    assert points[0].gain == points[0].gain_low == points[0].gain_high == 0
+    assert (points[0].gain, points[0].gain_ends) == (0, None)
     drawing = draw(table)
     assert drawing is not None
     assert drawing == draw(table)

@@ -296,6 +296,12 @@ def test_with_labels_it_is_a_rate() -> None:
     assert found.high is not None
     assert found.low <= truth() <= found.high
     assert found.details["calibrate_on"] == "labels"
+    own = labelled(100)
+    bad = Labels([*own, Label(query=own[0].query, document_id="100", label="bad_query")])
+    without = judge_rate(mined, erring(0.9, 0.9), corpus=corpus(), labels=bad)
+    lost = sum(row.query == own[0].query for row in own)
+    assert without.details["labelled"] == 100 - lost
+    assert any("The 1 queries that an annotator calls bad" in text for text in without.assumed)
     few = judge_rate(mined, erring(0.9, 0.9), corpus=corpus(), labels=labelled(19))
     assert few.rate is None
     assert "19 negatives have a label" in few.why

@@ -20,7 +20,7 @@ def line(**changes: Any) -> dict[str, Any]:
     record = {
         "query_id": "1", "query": "q", "document_id": "2", "document": "d", "label": None,
         "annotator": "a", "note": "", "rank": 3, "score": 0.5, "source": "mined", "stratum": "s",
-        "weight": 2.0, "control": False,
+        "weight": 2.0, "depth": 100, "control": False,
     }  # fmt: skip
     return record | changes
 
@@ -102,6 +102,7 @@ def test_two_files_of_two_people(tmp_path: Path) -> None:
         (json.dumps(line(weight=0)), "line 2: weight is 0"),
         (json.dumps(line(weight=None)), "1 of 2 lines have no weight"),
         (json.dumps(line(rank=-1)), "line 2: rank is -1"),
+        (json.dumps(line(depth=1.5)), "line 2: depth is 1.5"),
         (json.dumps(line(score="x")), "line 2: score is 'x'"),
         (json.dumps(line(control="no")), "line 2: control is 'no'"),
         (json.dumps(line(document=1.5)), "line 2: document is 1.5"),
@@ -149,6 +150,40 @@ def test_the_weighted_rate() -> None:
     assert details["controls"]["sensitivity"] == 0.5
     assert details["kish_n"] == pytest.approx(50**2 / (100 + 900 + 100))
     json.dumps(rate.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_a_bad_query_takes_all_of_its_pairs_with_it(control: bool) -> None:
+    """Whoever said it, at whichever pair: also at a known positive that was mixed in."""
+    rate = label_rate(
+        labels(
+            {"query_id": "1", "document_id": "1", "label": "false_negative"},
+            {"query_id": "1", "document_id": "2", "label": "unsure"},
+            {"query_id": "1", "document_id": "3"},
+            {"query_id": "1", "document_id": "4", "label": "true_negative", "control": True},
+            {"query_id": "1", "document_id": "5", "label": "bad_query", "annotator": "b",
+             "control": control},
+            {"query_id": "2", "document_id": "1", "label": "true_negative"},
+            {"query_id": "2", "document_id": "4", "label": "false_negative", "control": True},
+        )
+    )  # fmt: skip
+    assert (rate.rate, rate.n) == (0.0, 1)
+    details = rate.details
+    assert [details[name] for name in ("decided", "unsure", "not_labelled")] == [1, 0, 0]
+    assert (details["bad_query"], details["bad_queries"]) == (4 - control, 1)
+    assert details["negatives"] == 5 - control
+    assert (details["controls"]["sensitivity"], details["controls"]["of_bad_queries"]) == (
+        1.0, 1 + control,
+    )  # fmt: skip
+    [said] = [text for text in rate.assumed if "calls bad" in text]
+    assert f"All {4 - control} negatives of 1 queries" in said
+
+
+def test_a_query_that_is_called_bad_no_longer_is_not() -> None:
+    rows = [{"document_id": "1", "label": "bad_query"}, {"document_id": "2", "label": 1}]
+    assert label_rate(labels(*rows)).rate is None
+    again = labels(*rows, {"document_id": "1", "label": "true_negative"})
+    assert label_rate(again).rate == 0.5
 
 
 def test_no_false_negative_found_is_not_none_there() -> None:

@@ -16,8 +16,10 @@ from rich.console import Console
 from hf_hardneg import BM25Retriever, Corpus
 from hf_hardneg.beir import read_qrels, read_queries
 from hf_hardneg.errors import FormatError, ParameterError, QueryError
+from hf_hardneg.evaluation.held_out import load_held_out
+from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.model_ranking import rank_model, rank_retriever
-from hf_hardneg.evaluation.ranking import before_and_after, comparisons, rank_run
+from hf_hardneg.evaluation.ranking import before_and_after, comparisons, grades_of, rank_run
 
 DOCUMENTS = [f"d{number}" for number in range(8)]
 MEASURES = ("MRR@3", "RR", "nDCG@3", "nDCG", "R@2", "Recall@5", "P@3", "AP", "Success@1")
@@ -77,9 +79,11 @@ def test_every_measure_is_that_of_brute_force(
             wanted = brute_force(measure, ranked, counted[query])
             assert value == pytest.approx(wanted, abs=1e-9), (measure, query)
         assert found.means[measure] == pytest.approx(found.per_query[measure].mean())
-        low, high = found.intervals[measure]
-        assert low <= found.means[measure] + 1e-12
-        assert found.means[measure] <= high + 1e-12
+        ends = found.intervals[measure]
+        assert (ends is None) == (np.ptp(found.per_query[measure]) < 1e-12)
+        if ends is not None:
+            assert ends[0] <= found.means[measure] + 1e-12
+            assert found.means[measure] <= ends[1] + 1e-12
     assert found.without_list == sum(not run.get(query) for query in counted)
     assert found.without_relevant == len(judgements) - len(counted)
     assert found.not_judged == len(set(run) - set(judgements))
@@ -133,6 +137,40 @@ def test_a_report_is_json_and_a_table() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[bold]odd[/bold]" in shown
     assert "MRR@10" in shown
+    # One query: an interval without width would say that the mean is certain.
+    assert values["intervals"] == {"MRR@10": None, "nDCG@10": None, "R@100": None}
+    assert "not known" in shown
+    assert "there is one query: how sure the mean of MRR@10, nDCG@10, R@100 is cannot be told." in (
+        found.notes
+    )
+
+
+def test_queries_of_one_value_tell_no_interval() -> None:
+    found = rank_run(
+        {"q1": {"a": 1.0}, "q2": {"b": 2.0, "a": 1.0}},
+        {"q1": {"a": 1}, "q2": {"a": 1}},
+        measures=("RR", "R@2"),
+    )
+    assert found.intervals["R@2"] is None
+    assert found.intervals["RR"] == (0.5, 1.0)
+    assert "the intervals are too narrow, as there are only 2 queries." in found.notes
+    [note] = [note for note in found.notes if "same value" in note]
+    assert note.startswith("all 2 queries have the same value: how sure the mean of R@2 is")
+
+
+def test_a_pair_that_is_judged_twice_has_the_higher_grade_everywhere(tmp_path: Path) -> None:
+    qrels = tmp_path / "qrels.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\nq1\ta\t2\nq1\tb\t0\nq1\ta\t1\nq1\tb\t1\n")
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('{"_id": "q1", "text": "one"}\n')
+    wanted = {"q1": {"a": 2, "b": 1}}
+    assert grades_of(qrels) == wanted
+    judgements = Judgements.read(qrels)
+    assert {query: dict(judgements.judged(query)) for query in judgements.queries()} == wanted
+    assert load_held_out(queries, qrels=qrels).judgements == wanted
+    # Names are texts: two that are the same text are one query, and one document.
+    mixed = {1: {"a": 1}, "1": {"a": 0, "b": np.int64(2)}}
+    assert grades_of(mixed) == {"1": {"a": 1, "b": 2}}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from hf_hardneg.mined_set import MinedSet
 
 FIELDS = [
     "query_id", "query", "document_id", "document", "label", "annotator", "note", "rank", "score",
-    "source", "stratum", "weight", "control",
+    "source", "stratum", "weight", "depth", "control",
 ]  # fmt: skip
 
 
@@ -47,6 +47,20 @@ def mined_rows(queries: int, seed: int = 0) -> Dataset:
 
 def draw(rows: Dataset, corpus: Corpus | None = None, **options: Any) -> LabelSample:
     return draw_pairs(frame_of(rows, corpus), **options)
+
+
+def test_each_line_says_how_deep_it_could_have_been_drawn() -> None:
+    rows = mined_rows(30)
+    deepest = max(max(ranks) for ranks in rows["hard_negative_ranks"])
+    found = draw(rows, size=20)
+    assert {line["depth"] for line in found.lines} == {deepest}
+    assert found.to_dict()["depth"] == deepest
+    assert {line["depth"] for line in draw(rows.select(range(29, -1, -1)), size=20).lines} == {
+        deepest
+    }
+    places = draw(rows.remove_columns("hard_negative_ranks"), size=20)  # no ranks of a retriever
+    assert {line["depth"] for line in places.lines} == {None}
+    assert {line["rank"] for line in places.lines if not line["control"]} <= set(range(1, 13))
 
 
 # -- parts ---------------------------------------------------------------------------------------

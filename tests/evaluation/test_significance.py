@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
 from hf_hardneg.errors import ParameterError
-from hf_hardneg.evaluation.significance import randomisation_test
+from hf_hardneg.evaluation.significance import mean_interval, randomisation_test
 
 VALUES = st.sampled_from([0.0, 0.1, 0.2, 1 / 3, 0.5, 1.0])
 
@@ -47,13 +49,57 @@ def test_a_sample_of_the_signs_is_near_all_of_them() -> None:
 def test_p_is_never_zero_and_all_better_is_the_least() -> None:
     found = randomisation_test(np.zeros(50), np.ones(50), repeats=99)
     assert found.p == pytest.approx(1 / 100)
-    assert (found.difference, found.low, found.high) == (1, 1, 1)
+    assert (found.difference, found.low, found.high) == (1, None, None)
 
 
 def test_no_difference_is_no_difference() -> None:
     values = np.linspace(0, 1, 40)
     found = randomisation_test(values, values)
-    assert (found.p, found.difference, found.low, found.high) == (1, 0, 0, 0)
+    assert (found.p, found.difference, found.low, found.high) == (1, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "note"),
+    [
+        ([0.2], [0.7], "there is one query"),
+        ([0.3, 0.5, 0.1], [0.4, 0.6, 0.2], "all 3 queries have the same difference"),
+    ],
+)
+def test_values_that_do_not_vary_tell_no_interval(
+    a: list[float], b: list[float], note: str
+) -> None:
+    """The differences of the second are 0.1 but for rounding: no width beyond that."""
+    found = randomisation_test(a, b)
+    assert (found.low, found.high, found.note) == (None, None, note)
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert (values["low"], values["high"], values["note"]) == (None, None, note)
+    assert f"(no interval: {note})" in str(found)
+
+
+def test_the_interval_of_few_queries_is_said_to_be_too_narrow() -> None:
+    """It is: with five queries it holds the mean in far fewer cases than 95 of 100."""
+    rng, ranks, held = np.random.default_rng(0), 1 / np.arange(1, 16), 0
+    for seed in range(200):
+        low, high = mean_interval(rng.choice(ranks, 5), seed=seed) or (0.0, 1.0)
+        held += low <= ranks.mean() <= high
+    assert held < 0.88 * 200
+    values = rng.random(20)
+    few, enough = (randomisation_test(np.zeros(n), values[:n]) for n in (19, 20))
+    assert few.note == "too narrow, as there are only 19 queries"
+    assert "; too narrow, as there are only 19 queries)" in str(few)
+    assert enough.note == ""
+
+
+def test_an_interval_is_the_bootstrap_of_scipy() -> None:
+    values = np.random.default_rng(6).random(40)
+    low, high = mean_interval(values) or (0.0, 0.0)
+    theirs = bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile",
+        random_state=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
+    shown = str(randomisation_test(np.zeros(40), values))
+    assert f"({low:+.4f} to {high:+.4f})" in shown
 
 
 def test_turned_round_it_is_the_same_test() -> None:
@@ -62,6 +108,8 @@ def test_turned_round_it_is_the_same_test() -> None:
     one, other = randomisation_test(a, b, seed=4), randomisation_test(b, a, seed=4)
     assert one.p == other.p
     assert one.difference == -other.difference
+    assert other.low is not None
+    assert other.high is not None
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
 
 
@@ -82,6 +130,8 @@ def test_the_interval_covers_the_difference_about_as_often_as_it_says() -> None:
         a = rng.random(60)
         b = a + rng.normal(0.05, 0.1, 60)
         found = randomisation_test(a, b, seed=seed, repeats=9)
+        assert found.low is not None
+        assert found.high is not None
         covered += found.low <= 0.05 <= found.high
     assert 50 <= covered <= 60
 

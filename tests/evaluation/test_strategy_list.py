@@ -72,8 +72,15 @@ def test_without_settings_the_strategies_stay_as_they_are() -> None:
 
 
 def test_a_setting_of_two_stages_has_to_name_one() -> None:
-    with pytest.raises(ParameterError, match=r"'model' is a parameter of dense, denoised"):
+    with pytest.raises(ParameterError) as refused:
         with_settings(["random", "dense+denoised"], {"model": "small"})
+    said = str(refused.value)
+    assert "'model' is a parameter of several stages of 'dense+denoised': dense, denoised." in said
+    assert "set each: dense.model=... and denoised.model=..." in said
+    each = {"dense.model": "small", "denoised.model": "judge"}  # what it says does it
+    assert with_settings(["dense+denoised"], each) == [
+        "dense(model='small')+denoised(model='judge')"
+    ]
 
 
 def test_a_setting_that_nobody_has_is_refused() -> None:

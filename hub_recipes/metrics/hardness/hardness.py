@@ -5,15 +5,11 @@ A metric for ``evaluate``; the figures are those of hf-hardneg.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import evaluate
 
-from hf_hardneg.evaluation.metric_inputs import FEATURES, check_further, examples_of
+from hf_hardneg.evaluation.metric_inputs import check_further
+from hf_hardneg.evaluation.metric_module import Examples, Figures, QueryMetric
 from hf_hardneg.evaluation.metrics import hardness_figures
-
-Example = Mapping[str, Any] | Sequence[Any] | None
 
 _DESCRIPTION = """
 How hard negatives are beside their positives, by the scores of one scorer: how many score higher,
@@ -51,51 +47,18 @@ Examples:
 """
 
 
-class Hardness(evaluate.Metric):
+class Hardness(QueryMetric, evaluate.Metric):
     """How hard mined negatives are by their scores."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=FEATURES,
-        )
-
-    # evaluate copies these two and adds to their docstrings.
-    def add_batch(
-        self,
-        *,
-        predictions: Sequence[Any] | None = None,
-        references: Sequence[Any] | None = None,
-    ) -> None:
-        """Add the documents of several queries."""
-        super().add_batch(
-            predictions=examples_of("predictions", predictions),
-            references=examples_of("references", references),
-        )
-
-    def add(
-        self,
-        *,
-        prediction: Example = None,
-        reference: Example = None,
-        predictions: Example = None,
-        references: Example = None,
-    ) -> None:
-        """Add the documents of one query; ``evaluate.combine`` hands them on in the plural."""
-        self.add_batch(
-            predictions=[predictions if prediction is None else prediction],
-            references=[references if reference is None else reference],
-        )
+    about, cites, takes = _DESCRIPTION, _CITATION, _INPUTS
 
     def _compute(
         self,
-        predictions: Sequence[Mapping[str, Any]],
-        references: Sequence[Mapping[str, Any]],
+        predictions: Examples,
+        references: Examples,
         temperature: float = 0.05,
         against: str = "min",
         **further: object,
-    ) -> dict[str, float | int | None]:
+    ) -> Figures:
         check_further("hardness", further)
         return hardness_figures(predictions, references, temperature, against)

@@ -5,15 +5,11 @@ A metric for ``evaluate``; the figures are those of hf-hardneg.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import evaluate
 
-from hf_hardneg.evaluation.metric_inputs import FEATURES, check_further, examples_of
+from hf_hardneg.evaluation.metric_inputs import check_further
+from hf_hardneg.evaluation.metric_module import Examples, Figures, QueryMetric
 from hf_hardneg.evaluation.metrics import reciprocal_rank_figures
-
-Example = Mapping[str, Any] | Sequence[Any] | None
 
 _DESCRIPTION = """
 Mean reciprocal rank: 1 / the rank of the first relevant document among the first k of a query, 0
@@ -37,8 +33,9 @@ Args:
         documents; only ids are used. A list of ids does too.
     k: how many documents of a query are looked at. Default: 10.
 Returns:
-    mrr_at_10, mrr_at_10_low, mrr_at_10_high (with the k that was asked for), mrr_queries,
-    mrr_queries_without_relevant: queries that were left out.
+    mrr_at_10, mrr_at_10_low, mrr_at_10_high (with the k that was asked for; low and high are None
+    with one query or where all have the same value), mrr_queries, mrr_queries_without_relevant:
+    queries that were left out.
 Examples:
     >>> metric = evaluate.load("hub_recipes/metrics/mrr_at_k")
     >>> figures = metric.compute(predictions=[["a", "b"], ["c", "d"]], references=[["b"], ["c"]])
@@ -47,50 +44,17 @@ Examples:
 """
 
 
-class MRRAtK(evaluate.Metric):
+class MRRAtK(QueryMetric, evaluate.Metric):
     """The mean reciprocal rank of the first relevant document."""
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=FEATURES,
-        )
-
-    # evaluate copies these two and adds to their docstrings.
-    def add_batch(
-        self,
-        *,
-        predictions: Sequence[Any] | None = None,
-        references: Sequence[Any] | None = None,
-    ) -> None:
-        """Add the documents of several queries."""
-        super().add_batch(
-            predictions=examples_of("predictions", predictions),
-            references=examples_of("references", references),
-        )
-
-    def add(
-        self,
-        *,
-        prediction: Example = None,
-        reference: Example = None,
-        predictions: Example = None,
-        references: Example = None,
-    ) -> None:
-        """Add the documents of one query; ``evaluate.combine`` hands them on in the plural."""
-        self.add_batch(
-            predictions=[predictions if prediction is None else prediction],
-            references=[references if reference is None else reference],
-        )
+    about, cites, takes = _DESCRIPTION, _CITATION, _INPUTS
 
     def _compute(
         self,
-        predictions: Sequence[Mapping[str, Any]],
-        references: Sequence[Mapping[str, Any]],
+        predictions: Examples,
+        references: Examples,
         k: int = 10,
         **further: object,
-    ) -> dict[str, float | int | None]:
+    ) -> Figures:
         check_further("mrr_at_k", further)
         return reciprocal_rank_figures(predictions, references, k)
