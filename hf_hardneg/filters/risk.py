@@ -95,7 +95,7 @@ class RiskFilter(BoundStage, CrossEncoderStage, Filter):
     """
 
     name = "risk"
-    source = "this library; cuts: Angelopoulos et al., Learn then test, 2021"
+    source = "this library; cuts: Angelopoulos et al., Learn then test, 2025"
     costs = (
         "reads the vectors of positives and candidates, where there are vectors; with "
         "cross_encoder, a cross-encoder on all candidates of all queries"
