@@ -421,6 +421,29 @@ class OfflineMiner:
         check_further(pool, plan.reader.further)
         return bound._run(num_proc, resume).select(plan, pool)
 
+    def outcomes(
+        self, pool: Dataset, *, num_proc: int | None = None, resume: bool = True
+    ) -> Dataset:
+        """Return what became of each candidate of a pool: chosen, not needed, or taken out by what.
+
+        Args:
+            pool: what :meth:`retrieve` returned, perhaps saved and loaded again.
+            num_proc: worker processes; no influence on the result.
+            resume: use the finished parts of an interrupted run.
+
+        Returns:
+            One row a query with the columns of
+            :data:`~hf_hardneg.outcomes.OUTCOME_FEATURES`. It is a run as well:
+            ``OfflineMiner("run+margin", run=outcomes, ...)`` decides anew over its candidates.
+
+        Raises:
+            PoolError: the pool was made on another corpus, or lacks a column.
+        """
+        check_pool(pool, self.corpus)
+        bound = self._bound(pool)
+        check_pool(pool, bound.corpus)
+        return bound._run(num_proc, resume).outcomes(bound._plan(), pool)
+
     def report(self, mined: Dataset, *, false_negatives: Sequence[Rate] | Rate = ()) -> Report:
         """Return what happened to each row of a mined set, and how hard its negatives are.
 

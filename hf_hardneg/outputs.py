@@ -24,8 +24,8 @@ from hf_hardneg.columns import QueryColumns, find_columns, read_batch
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, OutputError, did_you_mean, listing
 from hf_hardneg.formats.mined_row import Document, MinedRow
+from hf_hardneg.formats.output import made_query_id
 from hf_hardneg.formats.writers import WRITERS, Written, find_writer, write_rows
-from hf_hardneg.hashing import exact_key
 from hf_hardneg.queries import to_queries
 from hf_hardneg.stages import POSITIVE_SCORES, SCORES
 
@@ -294,7 +294,7 @@ def _query_ids(mined: Dataset, columns: QueryColumns) -> list[str]:
     found = find_columns(mined.column_names, columns)
     if found.query_id is not None:
         return [str(value) for value in mined[found.query_id]]
-    return [f"q-{exact_key(text):016x}" for text in mined[str(found.query)]]
+    return [made_query_id(text) for text in mined[str(found.query)]]
 
 
 def _grouped(mined: Dataset, columns: QueryColumns) -> Dataset:
@@ -344,7 +344,7 @@ def _rows_of(table: pa.Table, corpus: Corpus, found: QueryColumns) -> Iterator[M
     ids = np.full(len(known), "", dtype=object)
     ids[known] = corpus.ids(queries.positive_rows[known])
     texts = list(queries.positive_texts) or corpus.texts(queries.positive_rows)
-    names = raw.query_ids or [f"q-{exact_key(text):016x}" for text in raw.queries]
+    names = raw.query_ids or [made_query_id(text) for text in raw.queries]
     offsets, scores = flat_list(table[SCORES])
     flat, positive_scores = _scores(scores), _scores(flat_list(table[POSITIVE_SCORES])[1])
     negatives, negative_ids = (

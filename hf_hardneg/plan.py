@@ -188,12 +188,16 @@ class Plan:
         kept = _without_own(self._by_row(features))
         decided = Features({**kept, **decision_features(self.rules, self.policy)})
         decide = DecideStage(self.reader, self.rules, self.policy, sources)
-        batch = VETO_BATCH if self.strategy.asking else DECIDE_BATCH
         write = self._write_stage(list(decided))
         return [
-            Step(decide, decided, "Selecting", batch),
+            Step(decide, decided, "Selecting", self.decide_batch),
             Step(write, self.output_features(features), "Writing", WRITE_BATCH),
         ]
+
+    @property
+    def decide_batch(self) -> int:
+        """Rows that are decided at once: few where models read the texts."""
+        return VETO_BATCH if self.strategy.asking else DECIDE_BATCH
 
     def _by_row(self, features: Features) -> Features:
         """Return the input's columns as they are when each row has one positive, if that is so."""

@@ -14,6 +14,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError
 from hf_hardneg.fitting import fitted
 from hf_hardneg.mapping import Step, finished, map_steps
+from hf_hardneg.outcomes import OUTCOME_FEATURES, OutcomeStage
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import check_pool_columns, describe, description_of
 from hf_hardneg.queries import column_names, query_texts, rows_with_several
@@ -63,6 +64,16 @@ class Run:
             plan = fitted(plan, pool, _sources(plan, pool))
             self.seconds["fit"] = time.perf_counter() - started
         return self._decide(plan, [], pool)
+
+    def outcomes(self, plan: Plan, pool: Dataset) -> Dataset:
+        """Return the pool with what became of each candidate."""
+        sources = _sources(plan, pool)
+        if plan.needs_fit:
+            plan = fitted(plan, pool, sources)
+        stage = OutcomeStage(plan.reader, plan.rules, sources)
+        step = Step(stage, OUTCOME_FEATURES, "Explaining", plan.decide_batch)
+        [explained] = self._map(pool, [step])
+        return explained
 
     def mine(self, plan: Plan, rows: Dataset) -> Dataset:
         """Return the mined set of ``rows``."""

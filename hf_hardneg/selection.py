@@ -65,6 +65,8 @@ class Selection:
         filled: which of ``slots`` a veto was not asked about (its ``fill_beyond``), (batch, n).
         strata: stratum of each of ``slots``, -1 where empty or the sampler has none, (batch, n).
         flags: which row filter flagged which row, shape (batch, row filters).
+        outcomes: what became of each candidate, shape (batch, k): its place in
+            :func:`trace_names`, -1 in empty slots; ``None`` where it was not asked for.
     """
 
     slots: NDArray[np.int64]
@@ -73,6 +75,7 @@ class Selection:
     filled: NDArray[np.bool_]
     strata: NDArray[np.int8]
     flags: NDArray[np.bool_]
+    outcomes: NDArray[np.int16] | None = None
 
 
 def trace_names(rules: Rules) -> list[str]:
@@ -109,6 +112,8 @@ def select(
     rules: Rules,
     corpus: Corpus,
     clock: Clock = lambda name, seconds: None,
+    *,
+    with_outcomes: bool = False,
 ) -> Selection:
     """Choose up to ``rules.n`` negatives for each query.
 
@@ -123,11 +128,13 @@ def select(
         rules: how to choose.
         corpus: the documents.
         clock: called with (stage, seconds) for each stage.
+        with_outcomes: say of each candidate what became of it.
     """
     names = trace_names(rules)
     trace = np.zeros((len(queries), len(names)), dtype=np.int32)
     trace[:, 0] = np.count_nonzero(candidates.filled, axis=1)
-    alive, flags = _filtered(queries, candidates, rules, trace[:, 1:], clock)
+    outcomes = np.full(candidates.shape, -1, dtype=np.int16) if with_outcomes else None
+    alive, flags = _filtered(queries, candidates, rules, trace[:, 1:], clock, outcomes)
     left = np.count_nonzero(alive, axis=1)
     column = 1 + len(_dropping(rules)) + len(ALWAYS_ON) + len(rules.filters)
     started = time.perf_counter()
@@ -136,18 +143,32 @@ def select(
     strata = rules.sampler.strata(queries, seen) if rules.sampler.stratum_names else None
     alive = alive & (keys > -np.inf)
     clock(rules.sampler.name, time.perf_counter() - started)
-    engine = _Lazy(queries, candidates, rules, corpus, clock)
+    engine = _Lazy(queries, candidates, rules, corpus, clock, column, outcomes)
     engine.run(keys, alive, strata, trace[:, column:])
     # What the sampler never takes, by a weight of -inf, is left over too.
     trace[:, -2] = left - engine.taken
     trace[:, -1] = engine.chosen.counts
     promoted = np.array(engine.promoted, dtype=np.int64).reshape(-1, 2)
     slots = engine.chosen.slots
+    if outcomes is not None:
+        _settle(outcomes, candidates.filled, slots, len(names))
     marks = np.full(slots.shape, -1, dtype=np.int8)
     if strata is not None:
         own = np.take_along_axis(strata, np.maximum(slots, 0), axis=1)
         marks = np.where(slots >= 0, own, np.int8(-1))
-    return Selection(slots, promoted, trace, engine.chosen.filled, marks, flags)
+    return Selection(slots, promoted, trace, engine.chosen.filled, marks, flags, outcomes)
+
+
+def _settle(
+    outcomes: NDArray[np.int16],
+    filled: NDArray[np.bool_],
+    slots: NDArray[np.int64],
+    names: int,
+) -> None:
+    """Say of the candidates that no stage took out whether they were chosen or not needed."""
+    outcomes[filled & (outcomes < 0)] = names - 2
+    lines, places = np.nonzero(slots >= 0)
+    outcomes[lines, slots[lines, places]] = names - 1
 
 
 def _filtered(
@@ -156,10 +177,12 @@ def _filtered(
     rules: Rules,
     trace: NDArray[np.int32],
     clock: Clock = lambda name, seconds: None,
+    outcomes: NDArray[np.int16] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which candidates the cheap stages leave, and which row filter flags which row.
 
-    Counts go to the columns of ``trace``, one for each stage that drops.
+    Counts go to the columns of ``trace``, one for each stage that drops, and the places of these
+    columns, counted from 1, into ``outcomes``.
     """
     alive = candidates.filled
     left = np.count_nonzero(alive, axis=1)
@@ -169,7 +192,7 @@ def _filtered(
         started = time.perf_counter()
         flags[:, place] = row_rule.flags(queries, candidates)
         if row_rule.action == "drop":
-            alive = alive & ~flags[:, place, None]
+            alive = _without(alive, ~flags[:, place, None], column, outcomes)
             before, left = left, np.count_nonzero(alive, axis=1)
             trace[:, column] = before - left
             column += 1
@@ -177,12 +200,24 @@ def _filtered(
     for rule in (*ALWAYS_ON, *rules.filters):
         started = time.perf_counter()
         seen = candidates.keep(alive) if rule.among_survivors else candidates
-        alive = alive & rule.mask(queries, seen)
+        alive = _without(alive, rule.mask(queries, seen), column, outcomes)
         before, left = left, np.count_nonzero(alive, axis=1)
         trace[:, column] = before - left
         column += 1
         clock(rule.name, time.perf_counter() - started)
     return alive, flags
+
+
+def _without(
+    alive: NDArray[np.bool_],
+    kept: NDArray[np.bool_],
+    column: int,
+    outcomes: NDArray[np.int16] | None,
+) -> NDArray[np.bool_]:
+    """Return what is still alive; what is not goes into ``outcomes``."""
+    if outcomes is not None:
+        outcomes[alive & ~kept] = 1 + column
+    return alive & kept
 
 
 def surviving(queries: Queries, candidates: Candidates, rules: Rules) -> NDArray[np.bool_]:
@@ -217,7 +252,10 @@ class _Lazy:
         rules: Rules,
         corpus: Corpus,
         clock: Clock,
+        column: int,
+        outcomes: NDArray[np.int16] | None,
     ) -> None:
+        self._column, self._outcomes = column, outcomes
         self._queries, self._candidates, self._rules = queries, candidates, rules
         self._corpus, self._clock = corpus, clock
         self.chosen = Chosen(len(queries), rules.n)
@@ -287,15 +325,21 @@ class _Lazy:
             self.taken += np.bincount(lines, minlength=batch)
             fresh = self._fresh(lines, slots)
             np.add.at(trace[:, 0], lines[~fresh], 1)
+            self._mark(0, lines[~fresh], slots[~fresh])
             lines, slots = lines[fresh], slots[fresh]
             self._budget -= np.bincount(lines, minlength=batch)
             for place, veto in enumerate(self._rules.vetoes):
                 if asked[place]:
-                    lines, slots = self._ask(veto, lines, slots, trace[:, 1 + 3 * place :])
+                    lines, slots = self._ask(veto, lines, slots, trace, 1 + 3 * place)
             lines, slots = self._different(lines, slots, trace)
             self.chosen.add(lines, slots, not all(asked))
             if strata is not None:
                 np.add.at(given, (lines, strata[lines, slots]), 1)
+
+    def _mark(self, place: int, lines: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+        """Say that these candidates went to a column of the trace that :meth:`run` was given."""
+        if self._outcomes is not None:
+            self._outcomes[lines, slots] = self._column + place
 
     def _different(
         self, lines: NDArray[np.int64], slots: NDArray[np.int64], trace: NDArray[np.int32]
@@ -306,6 +350,7 @@ class _Lazy:
             started = time.perf_counter()
             kept = self._greedy(rule, lines, slots)
             np.add.at(trace[:, first + place], lines[~kept], 1)
+            self._mark(first + place, lines[~kept], slots[~kept])
             lines, slots = lines[kept], slots[kept]
             self._clock(rule.name, time.perf_counter() - started)
         return lines, slots
@@ -353,6 +398,7 @@ class _Lazy:
         lines: NDArray[np.int64],
         slots: NDArray[np.int64],
         trace: NDArray[np.int32],
+        column: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the candidates that the veto keeps; counts go to three columns of ``trace``."""
         if not len(lines):
@@ -360,10 +406,12 @@ class _Lazy:
         started = time.perf_counter()
         verdicts = veto.judge(self._queries, self._candidates, lines, slots, self._corpus)
         self._clock(veto.name, time.perf_counter() - started)
-        np.add.at(trace[:, 0], lines, 1)
-        np.add.at(trace[:, 1], lines[verdicts == Verdict.DROP], 1)
-        raised = verdicts == Verdict.PROMOTE
-        np.add.at(trace[:, 2], lines[raised], 1)
+        np.add.at(trace[:, column], lines, 1)
+        gone, raised = verdicts == Verdict.DROP, verdicts == Verdict.PROMOTE
+        np.add.at(trace[:, column + 1], lines[gone], 1)
+        self._mark(column + 1, lines[gone], slots[gone])
+        np.add.at(trace[:, column + 2], lines[raised], 1)
+        self._mark(column + 2, lines[raised], slots[raised])
         self.promoted += zip(lines[raised].tolist(), slots[raised].tolist(), strict=True)
         kept = verdicts == Verdict.KEEP
         return lines[kept], slots[kept]

@@ -18,7 +18,12 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import QueryError
 from hf_hardneg.hashing import exact_key
 
-__all__ = ["OUTPUT_FORMATS", "Chosen", "OutputFormat", "output_format"]
+__all__ = ["OUTPUT_FORMATS", "Chosen", "OutputFormat", "made_query_id", "output_format"]
+
+
+def made_query_id(text: str) -> str:
+    """Return the id of a query that has none of its own, made of its text."""
+    return f"q-{exact_key(text):016x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Chosen:
         """Return the user's ids of the queries, or ids made of their texts."""
         if self.queries.ids:
             return list(self.queries.ids)
-        return [f"q-{exact_key(text):016x}" for text in self.queries.texts]
+        return [made_query_id(text) for text in self.queries.texts]
 
 
 @dataclass(frozen=True, slots=True)
