@@ -227,3 +227,26 @@ def test_the_stages_of_these_tests_keep_their_contracts() -> None:
     check_sampler(RankWindow(), queries, candidates)
     check_filter(OddRanks(), queries, candidates)
     assert isinstance(select(queries, candidates, rules(), CORPUS), Selection)
+
+
+@given(batches_with_twins, any_rules)
+def test_outcomes_say_of_each_candidate_what_the_trace_counts(batch: Batch, how: Rules) -> None:
+    queries, candidates = batch
+    plain = select(queries, candidates, how, CORPUS)
+    told = select(queries, candidates, how, CORPUS, with_outcomes=True)
+    assert plain.outcomes is None
+    assert (told.slots == plain.slots).all()
+    assert (told.trace == plain.trace).all()
+    outcomes, names = told.outcomes, trace_names(how)
+    assert outcomes is not None
+    assert ((outcomes == -1) == ~candidates.filled).all()
+    for line in range(len(queries)):
+        counts = np.bincount(outcomes[line][outcomes[line] >= 0], minlength=len(names))
+        for place, name in enumerate(names):
+            if name != "retrieved" and not name.startswith("ask:"):
+                assert counts[place] == told.trace[line, place], name
+        chosen = np.flatnonzero(outcomes[line] == len(names) - 1)
+        assert set(chosen) == {slot for slot in told.slots[line] if slot >= 0}
+        raised = {slot for mine, slot in told.promoted.tolist() if mine == line}
+        said = {place for place, name in enumerate(names) if name.startswith("promote:")}
+        assert {slot for slot, place in enumerate(outcomes[line]) if place in said} == raised
