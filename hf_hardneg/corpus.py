@@ -180,6 +180,13 @@ class Corpus:
         taken = _take_rows(chunks, self._chunk_starts, np.asarray(rows, dtype=np.int64))
         return pc.cast(taken, pa.string())
 
+    def to_dataset(self) -> Dataset:
+        """Return all documents as a data set with the columns ``id`` and ``text``.
+
+        It is read from the same file on disk; nothing is copied.
+        """
+        return Dataset(self._table.select(["id", "text"]), fingerprint=self.fingerprint)
+
     def iter_texts(self) -> Iterator[str]:
         """Yield all texts in order, one chunk in memory at a time."""
         for chunk in self._table["text"].chunks:
