@@ -248,6 +248,15 @@ class OfflineMiner:
         """The documents; ``None`` until the positives have become the corpus."""
         return self._strategy.retriever.corpus if self._strategy is not None else None
 
+    @property
+    def retriever(self) -> Retriever:
+        """The retriever, bound to the corpus.
+
+        Raises:
+            CorpusError: there is no corpus yet; ``knowing(dataset)`` makes one of the positives.
+        """
+        return self._need_strategy().retriever
+
     def __repr__(self) -> str:
         """Return a constructor call; its strategy string gives an equal miner again."""
         return (
