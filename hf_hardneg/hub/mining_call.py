@@ -94,7 +94,12 @@ def _with_revisions(settings: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in settings.items():
         stage, _, parameter = name.rpartition(".")
-        if parameter == "model" and isinstance(value, str) and "@" in value and value[0] not in "./":
+        if (
+            parameter == "model"
+            and isinstance(value, str)
+            and "@" in value
+            and value[0] not in "./"
+        ):
             value, _, revision = value.rpartition("@")
             beside = f"{stage}.revision" if stage else "revision"
             if beside in settings or not revision or not value:

@@ -57,7 +57,9 @@ def _included(path: Path, folder: Path, above: tuple[Path, ...], read: list[Path
     for item in wanted.value if isinstance(wanted.value, tuple) else (wanted,):
         place = _place(item, folder)
         if place in above:
-            chain = " -> ".join(_shown(one, folder) for one in (*above[above.index(place) :], place))
+            chain = " -> ".join(
+                _shown(one, folder) for one in (*above[above.index(place) :], place)
+            )
             raise item.error(f"goes in a circle: {chain}. Remove one of them.")
         if len(read) >= MAX_FILES:
             raise item.error(f"makes more than {MAX_FILES} files; a recipe has a few.")
@@ -79,7 +81,9 @@ def _place(item: Node, folder: Path) -> Path:
     if place is None:
         raise item.error(f"is {item.value!r}, which leads out of the recipe's folder.")
     if not place.is_file():
-        there = sorted(entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml"))
+        there = sorted(
+            entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml")
+        )
         raise item.error(
             f"is {item.value!r}, and there is no such file.{did_you_mean(item.value, there)} "
             f"Beside the recipe: {listing(there)}."
@@ -191,9 +195,7 @@ def _names(node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(item.value) for item in items))
 
 
-def _variable(
-    node: Node, name: str, names: tuple[str, ...], environment: Mapping[str, str]
-) -> str:
+def _variable(node: Node, name: str, names: tuple[str, ...], environment: Mapping[str, str]) -> str:
     if name not in names:
         near = get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -147,7 +147,9 @@ def _composed(text: str, shown: str) -> yaml.Node | None:
             f"{shown}, line {line}: a control character (code {error.character!r}); remove it."
         ) from error
     except RecursionError as error:
-        raise RecipeError(f"{shown}: nested too deeply; a recipe has {MAX_DEPTH} levels.") from error
+        raise RecipeError(
+            f"{shown}: nested too deeply; a recipe has {MAX_DEPTH} levels."
+        ) from error
     return node
 
 
@@ -215,7 +217,9 @@ class _Converter:
                     return number
         except ValueError as error:  # thousands of digits
             raise bare.error("is a number with too many digits.") from error
-        raise bare.error(f"is {text!r} with the tag {node.tag!r}; a recipe holds plain values only.")
+        raise bare.error(
+            f"is {text!r} with the tag {node.tag!r}; a recipe holds plain values only."
+        )
 
 
 def node_of(value: object, where: str, key: str) -> Node:
@@ -235,7 +239,9 @@ def node_of(value: object, where: str, key: str) -> Node:
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         found = {name: node_of(item, where, f"{key}.{name}") for name, item in value.items()}
         return replace(bare, value=found)
-    raise bare.error(f"is a {type(value).__name__}; expected a text, a number, a list or a mapping.")
+    raise bare.error(
+        f"is a {type(value).__name__}; expected a text, a number, a list or a mapping."
+    )
 
 
 def places(node: Node) -> Iterator[tuple[str, str]]:
