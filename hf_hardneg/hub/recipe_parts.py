@@ -63,11 +63,12 @@ def recipe_of(
         raise name.error(f"is {name.value!r}; expected letters, digits, dots, '_' and '-'.")
     data = _data(whole, folder)
     mining = _mining(whole)
-    if data.queries is not None and data.corpus is None and data.judgements is not None:
-        if not data.queries.is_local and not brings_corpus(mining.strategy):
-            raise whole.part("data").error(
-                "has judgements, which name documents by their ids, and no corpus. Add corpus: ..."
-            )
+    strategy = mining.strategy
+    lacks = data.judgements is not None and data.corpus is None
+    if lacks and not (data.queries and data.queries.is_local) and not brings_corpus(strategy):
+        raise whole.part("data").error(
+            "has judgements, which name documents by their ids, and no corpus. Add corpus: ..."
+        )
     return Recipe(
         name=text_of(name),
         data=data,
@@ -174,15 +175,18 @@ def _named(node: Node, folder: Path) -> tuple[str, str | None, str | None]:
                 f"Write ./{name} for the path."
             )
         return name, revision, config
-    return _local(node, text), None, None
+    return _local(node, text, folder), None, None
 
 
-def _local(node: Node, text: str) -> str:
+def _local(node: Node, text: str, folder: Path) -> str:
     """Return a path inside the folder in its one form."""
     if fault := path_fault(text):
         raise node.error(
-            f"is {text!r}, which {fault}. Expected a path inside the recipe's folder, or {HUB_FORM}."
+            f"is {text!r}, which {fault}. Expected a path inside the recipe's folder, or "
+            f"{HUB_FORM}."
         )
+    if inside(folder, text) is None:
+        raise node.error(f"is {text!r}, which leads out of the recipe's folder.")
     name = Path(text).as_posix()
     return f"./{name}" if is_hub_id(name) else name
 
@@ -191,10 +195,7 @@ def _path(section: Section, name: str, folder: Path) -> Path | None:
     node = section.node(name)
     if node is None:
         return None
-    text = _local(node, text_of(node))
-    if inside(folder, text) is None:
-        raise node.error(f"is {text!r}, which leads out of the recipe's folder.")
-    return Path(text)
+    return Path(_local(node, text_of(node), folder))
 
 
 def _mining(whole: Section) -> MiningPart:
@@ -232,8 +233,8 @@ def _settings(node: Node, strategy: str, where: Node) -> dict[str, Any]:
     try:
         check_mining(strategy, settings)
     except HardNegError as error:
-        blamed = next((child for name, child in children.items() if _mends(strategy, settings, name)),
-                      where)  # fmt: skip
+        mending = (child for name, child in children.items() if _mends(strategy, settings, name))
+        blamed = next(mending, where)
         raise RecipeError(f"{blamed.where}: {blamed.key}: {error}") from error
     return settings
 

@@ -15,8 +15,8 @@ from hf_hardneg.hub.yaml_nodes import dump_yaml
 from hf_hardneg.sources import DocumentColumns
 
 __all__ = [
-    "BUILTIN", "DataPart", "EvaluationPart", "HeldOutPart", "MiningPart", "PublishPart", "Recipe",
-    "VERSION",
+    "BUILTIN", "VERSION", "DataPart", "EvaluationPart", "HeldOutPart", "MiningPart", "PublishPart",
+    "Recipe",
 ]  # fmt: skip
 
 VERSION = 1

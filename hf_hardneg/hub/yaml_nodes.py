@@ -31,7 +31,7 @@ FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$
 NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
 TAG = "tag:yaml.org,2002:"
 
-Value: TypeAlias = "None | bool | int | float | str | tuple[Node, ...] | dict[str, Node]"
+Value: TypeAlias = "bool | int | float | str | tuple[Node, ...] | dict[str, Node] | None"
 
 
 @dataclass(frozen=True, slots=True)
