@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hf_hardneg.errors import RecipeError, did_you_mean, listing
 from hf_hardneg.hub.yaml_nodes import Node
@@ -117,12 +116,14 @@ def text_of(node: Node) -> str:
     return node.value
 
 
-def _shown(node: Node) -> Any:  # noqa: ANN401
+def _shown(node: Node) -> str:
     """Return a value as it is shown in an error."""
     if isinstance(node.value, dict):
         return "a mapping"
     if isinstance(node.value, tuple):
         return "a list"
-    return {None: "empty", True: "true", False: "false"}.get(
-        node.value if node.value is None or isinstance(node.value, bool) else 2, repr(node.value)
-    )
+    if node.value is None:
+        return "empty"
+    if isinstance(node.value, bool):
+        return "true" if node.value else "false"
+    return repr(node.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_of, held_out_split, load_held_out
 from hf_hardneg.evaluation.judgements import Grades, grades_of_file
-from hf_hardneg.hub.hub_data import commit_of, hub_rows_of
+from hf_hardneg.hub.hub_data import hub_rows_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source
 from hf_hardneg.queries import positives_as_corpus
@@ -27,7 +26,7 @@ from hf_hardneg.sources import beir_corpus_file
 from hf_hardneg.stdlib_docs import stdlib_collection
 from hf_hardneg.strategy import brings_corpus
 
-__all__ = ["load_data", "load_grades", "load_held_out_part", "resolved"]
+__all__ = ["load_data", "load_grades", "load_held_out_part"]
 
 TEXT_NAMES = (*QUERY_NAMES, "text")
 JUDGED_QUERY = ("query-id", "query_id", "qid")
@@ -63,7 +62,7 @@ def load_data(
     data = recipe.data
     if data.builtin is not None or data.queries is None:
         return _stdlib(cache_dir)
-    queries, notes = data.queries, []
+    queries = data.queries
     if data.judgements is not None:
         texts = _texts(recipe, "data.queries", queries)
         judged, split = _judgements(recipe, "data.judgements", data.judgements, data.split)
@@ -276,44 +275,3 @@ def load_held_out_part(recipe: Recipe, corpus: Corpus | None) -> HeldOut | None:
 def _other_split(recipe: Recipe, folder: Path) -> str:
     """Return a split of a BEIR folder that is not mined."""
     return held_out_split(folder, recipe.data.split)
-
-
-def resolved(recipe: Recipe, token: str | None = None) -> Recipe:
-    """Return the recipe with the commit of every data set on the Hub in place of its revision.
-
-    Args:
-        recipe: as it was loaded.
-        token: by default the one that the Hub's client finds.
-
-    Raises:
-        RecipeError: a data set or a revision does not exist, or the Hub cannot be reached.
-    """
-    known: dict[tuple[str, str | None], str] = {}
-
-    def fixed(source: Source | None, key: str) -> Source | None:
-        if source is None or source.is_local:
-            return source
-        name = (source.name, source.revision)
-        if name not in known:
-            known[name] = commit_of(recipe, key, source, token)
-        return replace(source, revision=known[name])
-
-    data, evaluation = recipe.data, recipe.evaluation
-    data = replace(
-        data,
-        **{
-            name: fixed(getattr(data, name), f"data.{name}")
-            for name in ("queries", "corpus", "judgements")
-        },
-    )
-    held_out, key = evaluation.held_out, "evaluation.held_out"
-    if held_out is not None:
-        queries = fixed(held_out.queries, f"{key}.queries") or held_out.queries
-        judged = fixed(held_out.judgements, f"{key}.judgements")
-        held_out = replace(held_out, queries=queries, judgements=judged)
-    evaluation = replace(
-        evaluation,
-        judgements=fixed(evaluation.judgements, "evaluation.judgements"),
-        held_out=held_out,
-    )
-    return replace(recipe, data=data, evaluation=evaluation)

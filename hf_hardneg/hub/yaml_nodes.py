@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -138,13 +138,13 @@ def _composed(text: str, shown: str) -> yaml.Node | None:
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
+        where = f"{shown}, line {mark.line + 1}" if mark else shown
         why = " ".join(part for part in (error.context, error.problem) if part)
-        raise RecipeError(f"{shown}{line}: this is no YAML that a recipe can be: {why}.") from error
+        raise RecipeError(f"{where}: this is no YAML that a recipe can be: {why}.") from error
     except yaml.reader.ReaderError as error:
-        line = text[: int(error.position)].count("\n") + 1
+        where = f"{shown}, line {text[: int(error.position)].count(chr(10)) + 1}"
         raise RecipeError(
-            f"{shown}, line {line}: a control character (code {error.character!r}); remove it."
+            f"{where}: a control character (code {error.character!r}); remove it."
         ) from error
     except RecursionError as error:
         raise RecipeError(
@@ -247,7 +247,10 @@ def node_of(value: object, where: str, key: str) -> Node:
 def places(node: Node) -> Iterator[tuple[str, str]]:
     """Yield every key and where it stands."""
     yield node.key, node.where
-    children = node.value.values() if isinstance(node.value, dict) else node.value
-    if isinstance(node.value, dict | tuple):
-        for child in children:  # type: ignore[union-attr]
-            yield from places(child)
+    children: Iterable[Node] = ()
+    if isinstance(node.value, dict):
+        children = node.value.values()
+    elif isinstance(node.value, tuple):
+        children = node.value
+    for child in children:
+        yield from places(child)
