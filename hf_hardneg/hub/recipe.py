@@ -13,7 +13,7 @@ from hf_hardneg.hub.recipe_parts import recipe_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.yaml_nodes import scalar_of
 
-__all__ = ["load_recipe", "read_overrides"]
+__all__ = ["check_files", "load_recipe", "read_overrides"]
 
 
 def load_recipe(
@@ -63,3 +63,27 @@ def read_overrides(pairs: Sequence[str]) -> dict[str, Any]:
         except RecipeError as error:
             raise RecipeError(f"--set {key}: {error}") from error
     return found
+
+
+def check_files(recipe: Recipe) -> None:
+    """Refuse a recipe whose own files are not there; the Hub is not asked.
+
+    Raises:
+        RecipeError: names the first one, with its line.
+    """
+    data, evaluation = recipe.data, recipe.evaluation
+    held_out = evaluation.held_out
+    sources = {
+        "data.queries": data.queries,
+        "data.corpus": data.corpus,
+        "data.judgements": data.judgements,
+        "evaluation.judgements": evaluation.judgements,
+        "evaluation.held_out.queries": held_out and held_out.queries,
+        "evaluation.held_out.judgements": held_out and held_out.judgements,
+    }
+    for key, source in sources.items():
+        if source is not None and source.is_local:
+            recipe.path(source, key)
+    if evaluation.compare is not None:
+        recipe.path(evaluation.compare, "evaluation.compare")
+    recipe.mining_call()
