@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hf_hardneg.errors import FormatError, QueryError, did_you_mean, listing
@@ -13,6 +13,7 @@ from hf_hardneg.readers import open_text, read_records
 
 __all__ = [
     "default_split",
+    "join_judgements",
     "judged_queries",
     "queries_file",
     "read_qrels",
@@ -167,10 +168,36 @@ def judged_queries(queries: Path, qrels: Path) -> tuple[dict[str, list[object]],
         QueryError: a judged query is not in the queries file, or no query has a positive.
     """
     texts = read_queries(queries)
+    return join_judgements(texts, read_qrels(qrels), str(queries), str(qrels), short=qrels.name)
+
+
+def join_judgements(
+    texts: Mapping[str, str],
+    judgements: Iterable[tuple[str, str, float]],
+    queries: str,
+    qrels: str,
+    *,
+    short: str = "",
+) -> tuple[dict[str, list[object]], list[str]]:
+    """Join the texts of queries with their positives, the documents with a grade above 0.
+
+    Args:
+        texts: of the queries, by id.
+        judgements: (query id, document id, grade).
+        queries: what the queries are called in an error.
+        qrels: what the judgements are called.
+        short: what they are called in a note; by default the same.
+
+    Returns:
+        Columns and notes, as :func:`judged_queries`.
+
+    Raises:
+        QueryError: a judged query has no text, or no query has a positive.
+    """
     positives: dict[str, list[str]] = {}
     missing: dict[str, None] = {}
     not_relevant = 0
-    for query, document, grade in read_qrels(qrels):
+    for query, document, grade in judgements:
         if query not in texts:
             missing[query] = None
         elif grade > 0:
@@ -190,8 +217,8 @@ def judged_queries(queries: Path, qrels: Path) -> tuple[dict[str, list[object]],
     notes = []
     if len(ids) < len(texts):
         notes.append(
-            f"{len(texts) - len(ids):,} of {len(texts):,} queries have no positive in {qrels.name} "
-            "and were left out."
+            f"{len(texts) - len(ids):,} of {len(texts):,} queries have no positive in "
+            f"{short or qrels} and were left out."
         )
     if not_relevant:
         notes.append(f"{not_relevant:,} judgements of score 0 or below are no positives.")

@@ -48,6 +48,7 @@ from hf_hardneg.cli_options import (
     YesOption,
 )
 from hf_hardneg.cli_output import NOT_RESUMABLE, RESUMABLE, clear_errors, console, settings_of
+from hf_hardneg.cli_recipe import recipe
 from hf_hardneg.cli_sample import sample
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ app.command()(sample)
 app.command()(audit)
 app.command("calibrate")(calibrate)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.add_typer(recipe)
 
 
 def _ignore_interruptions() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "PoolError",
     "PositivesWarning",
     "QueryError",
+    "RecipeError",
     "StrategyError",
     "UnderfilledError",
     "did_you_mean",
@@ -81,6 +82,10 @@ class EngineError(HardNegError, RuntimeError):
 
 class OutputError(HardNegError, OSError):
     """The output cannot be written: the folder is not empty, the disk is full, ..."""
+
+
+class RecipeError(HardNegError, ValueError):
+    """A recipe that cannot be run: names the file and the line, or the key that was set."""
 
 
 class MissingExtraError(HardNegError, ImportError):

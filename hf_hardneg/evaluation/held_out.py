@@ -12,18 +12,20 @@ from datasets import Dataset
 
 from hf_hardneg.beir import (
     default_split,
-    judged_queries,
+    join_judgements,
     queries_file,
+    read_qrels,
+    read_queries,
     split_names,
 )
 from hf_hardneg.cache import content_hash
 from hf_hardneg.columns import QueryColumns, find_columns
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, QueryError, listing
-from hf_hardneg.evaluation.judgements import grades_in
+from hf_hardneg.evaluation.judgements import grades_from
 from hf_hardneg.hashing import text_keys
 
-__all__ = ["HeldOut", "held_out_split", "load_held_out", "seen_queries"]
+__all__ = ["HeldOut", "held_out_of", "held_out_split", "load_held_out", "seen_queries"]
 
 SPLITS = ("dev", "test")
 ROWS_AT_ONCE = 10_000
@@ -133,9 +135,29 @@ def load_held_out(
 
 
 def _of_files(queries: Path, qrels: Path) -> HeldOut:
-    found, notes = judged_queries(queries, qrels)
+    texts, judgements = read_queries(queries), list(read_qrels(qrels))
+    return held_out_of(texts, judgements, str(queries), str(qrels), short=qrels.name)
+
+
+def held_out_of(
+    queries: Mapping[str, str],
+    judged: Sequence[tuple[str, str, float]],
+    queries_name: str,
+    qrels_name: str,
+    *,
+    short: str = "",
+) -> HeldOut:
+    """Return held-out queries of texts by id and of judgements, (query, document, grade).
+
+    The names are those of :func:`hf_hardneg.beir.join_judgements`.
+
+    Raises:
+        FormatError: a grade is no whole number.
+        QueryError: a judged query has no text, or no query has a positive.
+    """
+    found, notes = join_judgements(queries, judged, queries_name, qrels_name, short=short)
     ids, texts = list(map(str, found["query_id"])), list(map(str, found["query"]))
-    grades = grades_in(qrels)
+    grades = grades_from(judged, qrels_name)
     judgements = {name: grades[name] for name in ids}
     return HeldOut(ids, texts, judgements, tuple(notes))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from hf_hardneg.columns import QUERY_ID_NAMES, QUERY_NAMES
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.hashing import normalize_text
 
-__all__ = ["Grades", "Judgements", "add_grade", "grades_in", "whole_grade"]
+__all__ = ["Grades", "Judgements", "add_grade", "grades_from", "grades_in", "whole_grade"]
 
 READ_BATCH = 2_000
 ID_FIELDS = ("document_id", "corpus-id", "corpus_id", "id", "_id")
@@ -158,9 +158,22 @@ def grades_in(path: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FormatError(f"the file of judgements {str(path)!r} does not exist.")
+    return grades_from(read_qrels(path), str(path))
+
+
+def grades_from(judged: Iterable[tuple[str, str, float]], name: str) -> dict[str, dict[str, int]]:
+    """Return the grades of judgements, (query id, document id, grade), as :func:`grades_in` does.
+
+    Args:
+        judged: in any order.
+        name: what they are called in messages.
+
+    Raises:
+        FormatError: a grade is no whole number.
+    """
     grades: dict[str, dict[str, int]] = {}
-    for query, document, grade in read_qrels(path):
-        where = f"{path}, query {query!r}, document {document!r}"
+    for query, document, grade in judged:
+        where = f"{name}, query {query!r}, document {document!r}"
         add_grade(grades.setdefault(query, {}), document, whole_grade(grade, where))
     return grades
 
