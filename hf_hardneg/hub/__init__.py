@@ -1,0 +1,1 @@
+"""What stands on the Hub: recipes, the folder that is published, its card, and the push."""
