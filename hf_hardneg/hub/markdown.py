@@ -36,7 +36,7 @@ ACTING = re.compile(
     r"|(?<=:)(?=[a-z0-9_+-]+:)",  # :smile:
     re.IGNORECASE,
 )
-BLOCK = re.compile(r"([+=:-])|(\d{1,9})([.)])")
+BLOCK = re.compile(r"([+=:-])|(\d{1,9})([.)])(?=\s|$)")
 """What begins a list, a line under a heading, or a table, at the start of a line."""
 SPECIAL_IN_CODE = frozenset("`|\\")
 
