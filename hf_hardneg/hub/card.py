@@ -200,8 +200,7 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     )
     if facts.audit is None:
         yield (
-            "The set was not audited: whether queries of a benchmark are in it was not looked "
-            "for."
+            "The set was not audited: whether queries of a benchmark are in it was not looked for."
         )
     if family_of(facts.licence) == Family.no_derivatives:
         yield "Its licence forbids to pass on what is made from the work. A mined set may be that."

@@ -162,7 +162,7 @@ def _trainer() -> str:
 
 
 def _lookup(config: ConfigFact) -> str:
-    """Return a lookup of ``resolve_ids``, with the names of its two columns where they are known."""
+    """Return a lookup of ``resolve_ids``, with the names of its columns where they are known."""
     columns = [name for name, _ in config.features]
     key = next((name for name in ID_NAMES if name in columns), None)
     value = next((name for name in TEXT_NAMES if name in columns), None)

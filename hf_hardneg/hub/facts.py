@@ -39,6 +39,7 @@ ABOUT = {
     "labeled-list": "one row for each query: anchor, passages, and a label for each (1 or 0)",
     "labeled-pair": "one row for each passage: anchor, passage, label (1 or 0)",
     "ids": "one row for each query, by ids: of the query, its positives and its negatives",
+    "columns": "one row for each query: the negatives, their ids and scores in lists",
     "corpus": "the documents that the negatives are taken from, by id",
     "queries": "the queries, by id",
     "pool": "the candidates of each query before the choice, with scores, ranks and sources",

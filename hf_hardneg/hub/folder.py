@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from hf_hardneg.errors import FormatError, OutputError, listing
+from hf_hardneg.errors import FormatError, listing
 from hf_hardneg.hub.card import NAME, card_text, check_card
 from hf_hardneg.hub.facts import CardFacts, config_facts
 from hf_hardneg.hub.plots import SCORES, draw_scores, no_plot

@@ -126,6 +126,10 @@ def inherited(sources: Sequence[SourceFact], asked: str | None = None) -> Inheri
     against = [one for one in names if _exclude(strictest, one)]
     if against:
         return Inherited(None, _conflict(strictest, against))
+    if not texts:
+        return Inherited(
+            strictest, "Its publisher states it; those of its sources are not recorded."
+        )
     if len(names) == 1:
         return Inherited(strictest, "All that it is made from has this licence.")
     others = listing(name for name in names if name != strictest)

@@ -1,4 +1,4 @@
-"""Text from data in Markdown: it is shown as it is, and never acts as Markdown or as HTML.
+r"""Text from data in Markdown: it is shown as it is, and never acts as Markdown or as HTML.
 
 The rules of CommonMark and of GitHub's tables are known to the character: a backslash before a sign
 of punctuation makes it plain, and an entity is never structure. Beyond them readers add their own:
@@ -168,5 +168,3 @@ def _spaced(text: str) -> str:
         if line or fence or (kept and kept[-1]):
             kept.append(line)
     return "\n".join(kept)
-
-

@@ -25,6 +25,7 @@ SIZES = {
 """The size categories of the Hub, by the number of rows that they end before."""
 LARGEST = "n>1T"
 
+SINGLE_FILES = {"parquet": "train.parquet", "jsonl": "train.jsonl"}
 RANKING = ("labeled-list", "labeled-pair")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 FRONT = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -50,7 +51,9 @@ def metadata_of(facts: CardFacts) -> dict[str, Any]:
     from huggingface_hub import DatasetCardData
 
     training = [one for one in facts.configs if one.name in TRAINING]
-    named = [one.name for one in facts.sources if one.role != "model" and HUB_NAME.fullmatch(one.name)]
+    named = [
+        one.name for one in facts.sources if one.role != "model" and HUB_NAME.fullmatch(one.name)
+    ]
     licence, extra = _licence(facts.licence)
     data = DatasetCardData(
         language=list(facts.language) or None,
@@ -89,17 +92,21 @@ def _default(facts: CardFacts) -> ConfigFact:
 
 def _configs(facts: CardFacts) -> list[dict[str, Any]]:
     """Return the configs with their files: without them the Hub would take plots for data."""
-    if facts.files:
-        return []
+    if facts.files and facts.files not in SINGLE_FILES:
+        return []  # a folder of save_to_disk, or another trainer's files: the Hub reads neither
     default = _default(facts).name if facts.configs else ""
     return [
         {
             "config_name": one.name,
-            "data_files": [{"split": "train", "path": f"data/{one.name}/train-*.parquet"}],
+            "data_files": [{"split": "train", "path": _path(facts, one.name)}],
             **({"default": True} if one.name == default else {}),
         }
         for one in facts.configs
     ]
+
+
+def _path(facts: CardFacts, name: str) -> str:
+    return SINGLE_FILES.get(facts.files) or f"data/{name}/train-*.parquet"
 
 
 def front_matter(values: Mapping[str, Any]) -> str:
@@ -122,7 +129,9 @@ def split_card(text: str) -> tuple[dict[str, Any] | None, str]:
         values = yaml.load(found[1], Loader=_Loader)
     except (yaml.YAMLError, ValueError) as error:
         where = " ".join(str(error).split())
-        raise FormatError(f"the metadata of the card is no YAML that the Hub reads: {where}.") from error
+        raise FormatError(
+            f"the metadata of the card is no YAML that the Hub reads: {where}."
+        ) from error
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -180,7 +189,9 @@ def _licences(values: Mapping[str, Any]) -> Iterator[str]:
 def _languages(values: Mapping[str, Any]) -> Iterator[str]:
     for one in _several(values.get("language")):
         if not isinstance(one, str) or not LANGUAGE.fullmatch(one):
-            quoted = " YAML reads no, on and off as truths: quote them." if one in (True, False) else ""
+            quoted = (
+                " YAML reads no, on and off as truths: quote them." if one in (True, False) else ""
+            )
             yield (
                 f"language: {one!r} is no code; expected two or three small letters of ISO 639 "
                 f"such as 'en', or 'code' or 'multilingual'.{quoted}"
