@@ -65,8 +65,8 @@ def write_publication(
 
     Raises:
         OutputError: the folder is there and not empty, or the disk is full.
-        FormatError: a config is no data set, has a name that is none, or is not what the facts
-            say; or the Hub would refuse the card.
+        FormatError: a config is no data set, has no rows, has a name that is none, or is not what
+            the facts say; or the Hub would refuse the card.
     """
     facts = _with_configs(facts, configs)
     plot = not no_plot(facts.report)
@@ -112,6 +112,11 @@ def _with_configs(facts: CardFacts, configs: Mapping[str, Dataset]) -> CardFacts
                 f"the config {name!r} is of type {type(rows).__name__}; expected a Dataset. Of a "
                 "DatasetDict give one split."
             )
+        if not len(rows):
+            raise FormatError(
+                f"the config {name!r} has no rows, and datasets cannot load such a one. Leave it "
+                "out, or mine what gives it rows."
+            )
     found = config_facts(configs)
     if not facts.configs:
         return replace(facts, configs=found)
@@ -145,7 +150,7 @@ def _write_config(
                 writer = _writer(place / f"part-{len(counts):05d}", schema)
                 counts.append(0)
                 size = 0
-            writer.write_table(group, row_group_size=max(group.num_rows, 1))
+            writer.write_table(group, row_group_size=group.num_rows)
             counts[-1] += group.num_rows
             size += bytes_
     finally:
@@ -165,7 +170,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _groups(rows: Dataset, schema: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
-    """Yield groups of rows with the bytes of their values; one without rows where there are none.
+    """Yield groups of rows with the bytes of their values.
 
     Where a group ends is decided by the values, not by how Arrow happens to keep them.
     """
@@ -178,8 +183,8 @@ def _groups(rows: Dataset, schema: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
         if size >= GROUP_BYTES or number >= GROUP_ROWS:
             yield _together(waiting), size
             waiting, size, number = [], 0, 0
-    if waiting or not len(rows):
-        yield _together(waiting or [schema.empty_table()]), size
+    if waiting:
+        yield _together(waiting), size
 
 
 def _together(tables: list[pa.Table]) -> pa.Table:

@@ -18,7 +18,7 @@ SCORES = "hardneg/plots/scores.png"
 INCHES = (7.0, 3.2)
 DOTS = 160
 POSITIVE, NEGATIVE = "#2166ac", "#b2182b"
-SETTINGS: dict[str, Any] = {"font.size": 10, "text.parse_math": False}
+SETTINGS: Any = {"font.size": 10, "text.parse_math": False}
 
 
 def no_plot(report: Report) -> str:

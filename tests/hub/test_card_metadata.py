@@ -45,7 +45,10 @@ def test_taken(metadata: str) -> None:
         ("configs:\n- data_files: a", "config_name"),
         ("configs:\n- config_name: a/b", "config_name"),
         ("configs:\n- config_name: a\n- config_name: a", "twice"),
-        ("configs:\n- {config_name: a, default: true}\n- {config_name: b, default: true}", "default"),
+        (
+            "configs:\n- {config_name: a, default: true}\n- {config_name: b, default: true}",
+            "default",
+        ),
         ("configs:\n- config_name: a\n  data_files: /etc/passwd", "outside"),
         ("configs:\n- config_name: a\n  data_files: a/../../b", "outside"),
         ("configs:\n- config_name: a\n  data_files:\n  - path: x", "split"),
