@@ -46,7 +46,7 @@ class Case:
 
 
 def judgements(collection: Collection, path: Path) -> Path:
-    """Judge every document: one with two words of a query beside each other is relevant to it."""
+    """Judge every document: one is relevant if two words of a query follow each other in it."""
     lines = [HEADER]
     for name in collection.train:
         words = collection.queries[name].split()

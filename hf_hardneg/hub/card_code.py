@@ -27,6 +27,13 @@ trainer = SentenceTransformerTrainer(
     model=model, train_dataset=train, loss=MultipleNegativesRankingLoss(model)
 )
 trainer.train()"""
+TUPLE_LOSSES = {
+    "n-tuple": (
+        "MultipleNegativesRankingLoss takes the other rows of a batch for negatives too; "
+        "CachedMultipleNegativesRankingLoss does so with larger batches."
+    ),
+    "triplet": "The same loss; TripletLoss takes these columns too.",
+}
 IMPORT_TUPLES = """\
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss"""
@@ -111,12 +118,11 @@ def _quoted(text: str) -> str:
 def training(facts: CardFacts) -> Iterator[Snippet]:
     """Yield code that trains on each config that is there."""
     by_name = {one.name: one for one in facts.configs}
-    for name in ("n-tuple", "triplet"):
+    for name, about in TUPLE_LOSSES.items():
         if config := by_name.get(name):
             yield Snippet(
                 f"An embedding model, from {name}",
-                "MultipleNegativesRankingLoss takes the other rows of a batch for negatives too; "
-                "CachedMultipleNegativesRankingLoss does so with larger batches.",
+                about,
                 _with(facts, config, IMPORT_TUPLES, TUPLES, model=BI_ENCODER),
             )
     if snippet := _ids(facts, by_name):

@@ -16,8 +16,10 @@ from hf_hardneg.report import Report, StageCount
 __all__ = [
     "candidates",
     "configs",
+    "details",
     "hardness",
     "models",
+    "ranked",
     "rates",
     "rows",
     "sources",
@@ -223,6 +225,18 @@ def rates(found: Sequence[Rate]) -> Markdown:
             )
             for one in found
         ],
+    )
+
+
+def details(rate: Rate) -> Markdown:
+    """Return the further figures of an estimator that are single values."""
+    plain = (bool, int, float, str)
+    return Markdown(
+        ", ".join(
+            f"{code(name)} {inline(value if isinstance(value, str) else number(value), 120)}"
+            for name, value in rate.details.items()
+            if isinstance(value, plain)
+        )
     )
 
 

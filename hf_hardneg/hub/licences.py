@@ -114,12 +114,14 @@ def licence_of(sources: Sequence[SourceFact], asked: str | None = None) -> str |
 def inherited(sources: Sequence[SourceFact], asked: str | None = None) -> Inherited:
     """Return the licence of a set with the reason, see :func:`licence_of`."""
     texts = [one for one in sources if one.role != "model"]
-    given = {one.name: (one.licence or UNKNOWN).strip().lower() for one in texts}
-    names = sorted(set(given.values()) | ({asked.strip().lower()} if asked else set()))
+    given = [(one.name, (one.licence or UNKNOWN).strip().lower()) for one in texts]
+    names = sorted(
+        {licence for _, licence in given} | ({asked.strip().lower()} if asked else set())
+    )
     if not names:
         return Inherited(None, "No source is named whose licence it could have.")
     if UNKNOWN in names:
-        whose = sorted(name for name, licence in given.items() if licence == UNKNOWN)
+        whose = sorted({name for name, licence in given if licence == UNKNOWN})
         of = f" of {listing(whose)}" if whose else ""
         return Inherited(UNKNOWN, f"The licence{of} is not known, so that of the set is not.")
     strictest = max(names, key=lambda name: (family_of(name), _place(name), name))

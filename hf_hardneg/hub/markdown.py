@@ -29,7 +29,7 @@ ESCAPES = str.maketrans(SIGNS | ENTITIES)
 ACTING = re.compile(
     r"(?<=:)(?=//)"  # http://
     r"|(?<=www)(?=\.)"
-    r"|(?<=[\w.+-]@)(?=\w)"  # somebody@example.org
+    r"|(?<=[\w.+-]@)(?=[\w-]+\.\w)"  # somebody@example.org
     r"|(?<=mailto:)(?=\S)|(?<=xmpp:)(?=\S)"
     r"|(?<=\$)(?=\$)"
     r"|(?<=\\)(?=[(\[])"

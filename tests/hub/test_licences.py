@@ -61,3 +61,10 @@ def test_models_are_no_sources_of_texts() -> None:
 def test_no_licence_is_in_two_families() -> None:
     assert sum(len(names.split()) for names in FAMILIES.values()) == len(LICENCES)
     assert family_of("whatever") == Family.unknown
+
+
+def test_two_parts_of_one_source_may_differ() -> None:
+    parts = [SourceFact(role, "org/set", None, one) for role, one in
+             (("queries", "cc-by-sa-4.0"), ("corpus", "mit"))]  # fmt: skip
+    assert licence_of(parts) == licence_of(parts[::-1]) == "cc-by-sa-4.0"
+    assert "mit" in inherited(parts).why
