@@ -15,6 +15,7 @@ from rich.table import Table
 
 from hf_hardneg.cli_audit import audit
 from hf_hardneg.cli_calibrate import calibrate
+from hf_hardneg.cli_card import card
 from hf_hardneg.cli_compare import EXAMPLES as COMPARE_EXAMPLES
 from hf_hardneg.cli_compare import compare
 from hf_hardneg.cli_options import (
@@ -290,6 +291,7 @@ app.command()(audit)
 app.command("calibrate")(calibrate)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.add_typer(recipe)
+app.command()(card)
 
 
 def _ignore_interruptions() -> None:

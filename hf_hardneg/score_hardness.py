@@ -101,11 +101,12 @@ class ScoreHardness:
         table = Table(title="Hardness", title_justify="left", show_header=False)
         table.add_column(style="bold")
         table.add_column(justify="right")
-        for name, value in self._lines():
+        for name, value in self.lines():
             table.add_row(name, value)
         return table
 
-    def _lines(self) -> Iterator[tuple[str, str]]:
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what a table says of it: names and values as they are shown."""
         yield "negatives with a score, beside a positive with one", f"{self.compared:,}"
         if self.without_score:
             yield "negatives without a score", f"{self.without_score:,}"
