@@ -17,6 +17,7 @@ __all__ = [
     "EngineError",
     "FormatError",
     "HardNegError",
+    "HubError",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -81,6 +82,10 @@ class EngineError(HardNegError, RuntimeError):
 
 class OutputError(HardNegError, OSError):
     """The output cannot be written: the folder is not empty, the disk is full, ..."""
+
+
+class HubError(HardNegError, RuntimeError):
+    """A set cannot be published: no token, no rights, a card that is not ours, no answer, ..."""
 
 
 class MissingExtraError(HardNegError, ImportError):

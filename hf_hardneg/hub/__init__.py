@@ -1,0 +1,1 @@
+"""Publishing on the Hugging Face Hub: what goes there, and how it gets there whole."""

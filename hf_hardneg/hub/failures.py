@@ -1,0 +1,63 @@
+"""Errors of the Hub's client as ours: what was refused, and what to do. The token is in none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hf_hardneg.errors import HubError
+from hf_hardneg.hub.retries import status_of
+
+__all__ = ["explained"]
+
+
+@contextmanager
+def explained(repository: str, token: str) -> Iterator[None]:
+    """Turn what the Hub's client raises into :class:`HubError`, without the token.
+
+    The errors behind are left out: what an HTTP library tells of a request may hold its headers.
+    """
+    try:
+        yield
+    except HubError as error:
+        raise HubError(str(error).replace(token, "[token]")) from None
+    except Exception as error:
+        message = _message(repository, error)
+        if message is None:
+            raise
+        raise HubError(message.replace(token, "[token]")) from None
+
+
+def _message(repository: str, error: Exception) -> str | None:
+    """Return what to tell; None for an error that the Hub has nothing to do with."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    told = " ".join(str(error).split())
+    status = status_of(error)
+    if isinstance(error, OfflineModeIsEnabled):
+        return "Publishing needs the network, and HF_HUB_OFFLINE is set. Unset it."
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{repository!r} is gated, and this account has not been let in. Ask for access on its "
+            "page."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"{repository!r} has no such revision. The Hub said: {told}"
+    if status == 401:
+        return f"The Hub does not know this access token. Log in anew. It said: {told}"
+    if status == 403:
+        return f"This access token may not write to {repository!r}. The Hub said: {told}"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"There is no data set {repository!r} that this access token sees: {told}"
+    if status is not None or isinstance(error, HfHubHTTPError):
+        return f"The Hub refused {repository!r}: {told}"
+    # How uploads fail: large files in threads, by Xet; and a card that the Hub refuses.
+    if isinstance(error, ValueError | RuntimeError | OSError):
+        return f"Publishing {repository!r} failed: {type(error).__name__}: {told}"
+    return None
