@@ -24,7 +24,7 @@ def check_name(repository: str) -> None:
         HubError: it is not ``namespace/name``, or has characters that a name cannot have.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     expected = "expected NAMESPACE/NAME, as in 'alice/scifact-hard-negatives'"
     if repository.count("/") != 1:

@@ -69,8 +69,8 @@ class Block:
             return self
         text = self.text
         for path in sorted(sidecars, key=len, reverse=True):
-            bounded = re.compile(rf"(?<![\w.-]){re.escape(path)}(?![\w-])")
-            text = bounded.sub(lambda _, new=home + path.removeprefix(ROOT): new, text)
+            moved = (home + path.removeprefix(ROOT)).replace("\\", "\\\\")
+            text = re.sub(rf"(?<![\w.-]){re.escape(path)}(?![\w-])", moved, text)
         return replace(self, text=f"\n<!-- hf-hardneg files: {home} -->{text}")
 
 
@@ -98,7 +98,7 @@ class Card:
         front = _FRONT.match(text)
         body = text[front.end() :] if front else text
         try:
-            metadata = yaml.load(front[2], _Loader) if front else {}  # noqa: S506
+            metadata = yaml.load(front[2], _Loader) if front else {}
         except yaml.YAMLError as error:
             place = " ".join(str(error).split())
             raise HubError(

@@ -92,9 +92,9 @@ def _check_ours(
     loose = sorted(path for path in foreign if path.lower().endswith(_DATA))
     if loose and not theirs.blocks and not theirs.named_configs(THEIRS):
         raise HubError(
-            f"The repository has data that its card names in no config: {listing(loose, 5)}. A card "
-            "with our configs would hide them from load_dataset. Name them under 'configs' in its "
-            "card first."
+            f"The repository has data that its card names in no config: {listing(loose, 5)}. A "
+            "card with our configs would hide them from load_dataset. Name them under 'configs' in "
+            "its card first."
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hf_hardneg.errors import HubError
-from hf_hardneg.hub.retries import status_of
+from hf_hardneg.hub.retries import chain, status_of
 
 __all__ = ["explained"]
 
@@ -15,7 +15,7 @@ __all__ = ["explained"]
 def explained(repository: str, token: str) -> Iterator[None]:
     """Turn what the Hub's client raises into :class:`HubError`, without the token.
 
-    The errors behind are left out: what an HTTP library tells of a request may hold its headers.
+    An error that was raised for an answer is left out: it has the request, and that its headers.
     """
     try:
         yield
@@ -25,7 +25,8 @@ def explained(repository: str, token: str) -> Iterator[None]:
         message = _message(repository, error)
         if message is None:
             raise
-        raise HubError(message.replace(token, "[token]")) from None
+        behind = error if status_of(error) is None else None
+        raise HubError(message.replace(token, "[token]")) from behind
 
 
 def _message(repository: str, error: Exception) -> str | None:
@@ -59,5 +60,6 @@ def _message(repository: str, error: Exception) -> str | None:
         return f"The Hub refused {repository!r}: {told}"
     # How uploads fail: large files in threads, by Xet; and a card that the Hub refuses.
     if isinstance(error, ValueError | RuntimeError | OSError):
-        return f"Publishing {repository!r} failed: {type(error).__name__}: {told}"
+        causes = (" ".join(f"{type(one).__name__}: {one}".split()) for one in chain(error))
+        return f"Publishing {repository!r} failed: {'; because of '.join(causes)}"
     return None

@@ -88,8 +88,8 @@ class Publication:
         paths = _paths(root)
         if CARD not in paths:
             raise HubError(
-                f"{str(folder)!r} has no {CARD}; expected a folder with a card, data/ and hardneg/, "
-                "as hf-hardneg run and hf-hardneg card write it."
+                f"{str(folder)!r} has no {CARD}; expected a folder with a card, data/ and "
+                "hardneg/, as hf-hardneg run and hf-hardneg card write it."
             )
         for name, path in paths.items():
             if name.endswith(_TEXTS):

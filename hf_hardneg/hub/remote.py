@@ -139,7 +139,11 @@ class Remote:
     def read(self, path: str, commit: str) -> bytes:
         """Return the bytes of a file, past every cache."""
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]
+            build_hf_headers,
+            get_session,
+            hf_raise_for_status,
+        )
 
         url = hf_hub_url(
             self.name, path, repo_type=KIND, revision=commit, endpoint=self.api.endpoint

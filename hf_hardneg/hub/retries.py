@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hf_hardneg.errors import HubError
 
-__all__ = ["TRIES", "Retries", "asked_wait", "default_wait", "status_of", "transient"]
+__all__ = ["TRIES", "Retries", "asked_wait", "chain", "default_wait", "status_of", "transient"]
 
 TRIES = 10
 LONGEST_WAIT = 60.0
@@ -35,7 +35,7 @@ def default_wait(failures: int) -> float:
     return random.SystemRandom().uniform(0.5, 1.0) * min(LONGEST_WAIT, 2.0**failures)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and those behind it: an upload in a thread is told of by another error."""
     while error is not None:
         yield error
@@ -48,7 +48,7 @@ def _response(error: BaseException) -> Any:  # noqa: ANN401
 
 def status_of(error: BaseException) -> int | None:
     """Return the HTTP status that an error, or one behind it, was raised for."""
-    for one in _chain(error):
+    for one in chain(error):
         status = getattr(_response(one), "status_code", None)
         if isinstance(status, int):
             return status
@@ -77,7 +77,7 @@ def transient(error: BaseException) -> bool:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     passing = (ConnectionError, TimeoutError, json.JSONDecodeError, *_transport_errors())
-    for one in _chain(error):
+    for one in chain(error):
         if isinstance(one, HubError | OfflineModeIsEnabled):
             return False
         status = getattr(_response(one), "status_code", None)
@@ -94,7 +94,7 @@ def asked_wait(error: BaseException, now: datetime | None = None) -> float:
     ``Retry-After`` is a number of seconds or a date (RFC 9110, section 10.2.3). 0 where neither
     is given.
     """
-    headers = next((r.headers for r in map(_response, _chain(error)) if r is not None), {})
+    headers: Any = next((r.headers for r in map(_response, chain(error)) if r is not None), {})
     given = str(headers.get("retry-after") or "").strip()
     if given.isdigit():
         return float(given)
@@ -159,8 +159,8 @@ class Retries:
         reason = f"status {status}" if status else f"{type(error).__name__}: {error}"
         if self.failures >= self.limit:
             raise HubError(
-                f"{what} failed, and {self.failures} tries are used up; the last failure: {reason}. "
-                "What was there before is still there whole, or the new version is. Run the same "
+                f"{what} failed, and {self.failures} tries are used up; the last: {reason}. What "
+                "was there before is still there whole, or the new version is. Run the same "
                 "again: files that have arrived are not sent twice."
             ) from error
         asked = asked_wait(error)
