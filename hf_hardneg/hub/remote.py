@@ -107,8 +107,8 @@ class Remote:
             return None
 
     def create(self, private: bool | None) -> None:
-        """Create it; nothing happens if it is there already."""
-        self.api.create_repo(self.name, repo_type=KIND, private=private, exist_ok=True)
+        """Create it; status 409 if it is there already, or is being made."""
+        self.api.create_repo(self.name, repo_type=KIND, private=private)
 
     def refs(self) -> tuple[set[str], set[str]]:
         """Return the names of its branches, and of its tags."""
@@ -116,8 +116,8 @@ class Remote:
         return {one.name for one in refs.branches}, {one.name for one in refs.tags}
 
     def create_branch(self, branch: str) -> None:
-        """Create a branch from main; nothing happens if it is there already."""
-        self.api.create_branch(self.name, repo_type=KIND, branch=branch, exist_ok=True)
+        """Create a branch from main; status 409 if it is there already."""
+        self.api.create_branch(self.name, repo_type=KIND, branch=branch)
 
     def head(self, revision: str) -> str:
         """Return the commit that a branch or a pull request is at."""

@@ -42,6 +42,7 @@ class Fault:
         lost: it is done, and then the connection is closed, or ``status`` is answered.
         interleave: before it is done, a commit of somebody else lands.
         delay: seconds before anything.
+        text: of the error.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Fault:
     lost: bool = False
     interleave: bool = False
     delay: float = 0.0
+    text: str = "injected"
     hits: int = 0
 
 
@@ -73,6 +75,8 @@ class HubHandler(BaseHTTPRequestHandler):
     """Plumbing; the routes are in ``hub_routes``."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # header and body in one packet: else each answer waits for an acknowledgement
+    disable_nagle_algorithm = True
     settings: Settings
     muted = False
 
@@ -141,11 +145,12 @@ class HubHandler(BaseHTTPRequestHandler):
         if fault.drop:
             self._hang_up()
         elif fault.status is not None:
-            self.send_json({"error": "injected"}, fault.status, fault.headers)
+            self.send_json({"error": fault.text}, fault.status, fault.headers)
         return fault.drop or fault.status is not None
 
     def _hang_up(self) -> None:
         self.close_connection = True
+        self.wfile.flush()
         self.connection.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
