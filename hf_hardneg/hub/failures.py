@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from hf_hardneg.errors import HubError
 from hf_hardneg.hub.retries import chain, status_of
 
 __all__ = ["explained"]
 
 
-@contextmanager
-def explained(repository: str, token: str) -> Iterator[None]:
-    """Turn what the Hub's client raises into :class:`HubError`, without the token.
+def explained(error: Exception, repository: str, token: str) -> HubError | None:
+    """Return an error of ours for what the Hub's client raised, without the token.
 
-    An error that was raised for an answer is left out: it has the request, and that its headers.
+    What was raised for an answer is not kept behind it: it has the request, and that its headers,
+    and servers may say back what they were sent.
+
+    Args:
+        error: what was raised.
+        repository: ``namespace/name``.
+        token: the access token, which is taken out of the message.
+
+    Returns:
+        None for an error that the Hub has nothing to do with.
     """
-    try:
-        yield
-    except HubError as error:
-        raise HubError(str(error).replace(token, "[token]")) from None
-    except Exception as error:
-        message = _message(repository, error)
-        if message is None:
-            raise
-        behind = error if status_of(error) is None else None
-        raise HubError(message.replace(token, "[token]")) from behind
+    message = str(error) if isinstance(error, HubError) else _message(repository, error)
+    if message is None:
+        return None
+    found = HubError(message.replace(token, "[token]"))
+    if not isinstance(error, HubError) and status_of(error) is None:
+        found.__cause__ = error
+    return found
 
 
 def _message(repository: str, error: Exception) -> str | None:

@@ -103,7 +103,8 @@ def push_folder(
     check_name(repository)
     check_revision(revision, create_pr)
     secret = find_token(token)
-    with explained(repository, secret):
+    failure: HubError | None = None
+    try:
         publication = Publication.read(folder, secret)
         look = check or _card_check()
         problems = look(publication.card)
@@ -120,6 +121,12 @@ def push_folder(
         access.check_rights(create_pr=create_pr)
         access.ready(private=private, revision=push.revision, create_pr=create_pr)
         return push.as_pull_request(access.identity.name) if create_pr else push.run()
+    except Exception as error:
+        failure = explained(error, repository, secret)
+        if failure is None:
+            raise
+    # Not inside the handler: the error handled there would be kept behind ours.
+    raise failure
 
 
 def _card_check() -> Callable[[str], list[str]]:

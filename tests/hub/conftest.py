@@ -14,9 +14,9 @@ from hub_server import LoopbackHub
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Let the Hub's client speak to loopback, by LFS, without waits and with no token of yours."""
-    from huggingface_hub import constants, logging as hub_logging
-    from huggingface_hub.utils import _http
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+    from huggingface_hub import constants
+    from huggingface_hub import logging as hub_logging
+    from huggingface_hub.utils import _http, disable_progress_bars, enable_progress_bars
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)

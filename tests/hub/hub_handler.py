@@ -108,7 +108,7 @@ class HubHandler(BaseHTTPRequestHandler):
                 self.send_json({"error": "the answer was lost"}, fault.status)
         self.settings.log.append((self.command, self.path, self.status))
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_request  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_request
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():

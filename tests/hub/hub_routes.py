@@ -37,6 +37,8 @@ def card_problems(text: str) -> list[str]:
     listed = licences if isinstance(licences, list) else [licences]
     found = [f'"license" {one!r} is not known' for one in listed if one not in known]
     configs = values.get("configs") or []
+    if not isinstance(configs, list):
+        return [*found, '"configs" must be a list']
     if any("config_name" not in one for one in configs):
         found.append('"configs[].config_name" is required')
     if sum(one.get("default") is True for one in configs) > 1:
@@ -128,7 +130,8 @@ class HubRoutes(HubHandler):
         if "README.md" in commit.tree:
             text = self.store.file_of(commit.tree["README.md"]).read_text(encoding="utf-8")
             front = FRONT.match(text)
-            card = yaml.safe_load(front[1]) if front else {}
+            broken = card_problems(text)
+            card = yaml.safe_load(front[1]) if front and not broken else {}
         return {
             "_id": "0" * 24, "id": repo.name, "author": repo.namespace, "sha": commit.sha,
             "lastModified": commit.date, "createdAt": commit.date, "private": repo.private,

@@ -12,7 +12,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-LARGE = ("7z", "arrow", "bin", "bz2", "gz", "npy", "npz", "parquet", "png", "jpg", "tar", "zip", "zst")
+LARGE = (
+    "7z",
+    "arrow",
+    "bin",
+    "bz2",
+    "gz",
+    "npy",
+    "npz",
+    "parquet",
+    "png",
+    "jpg",
+    "tar",
+    "zip",
+    "zst",
+)
 ATTRIBUTES = "".join(f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in LARGE)
 
 

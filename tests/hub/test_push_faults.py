@@ -129,9 +129,7 @@ def test_tries_are_bounded_and_going_on_sends_nothing_twice(
     assert hub.files(NAME) == contents(versions[1])
 
 
-def test_an_interruption_is_gone_on_from(
-    hub: LoopbackHub, versions: tuple[Path, Path]
-) -> None:
+def test_an_interruption_is_gone_on_from(hub: LoopbackHub, versions: tuple[Path, Path]) -> None:
     hub.fail("/commit/", drop=True)
 
     def stop(_: int) -> float:
