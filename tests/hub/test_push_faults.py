@@ -171,7 +171,7 @@ def test_what_does_not_pass_is_not_tried_again(
 ) -> None:
     push(hub, versions[0])
     fault = hub.fail("/commit/", status=400, times=10, text="no such thing")
-    with pytest.raises(HubError, match="The Hub refused 'alice/set'.*no such thing"):
+    with pytest.raises(HubError, match=r"The Hub refused 'alice/set'.*no such thing"):
         push(hub, versions[1])
     assert fault.hits == 1
 
