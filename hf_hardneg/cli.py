@@ -50,6 +50,8 @@ from hf_hardneg.cli_options import (
 )
 from hf_hardneg.cli_output import NOT_RESUMABLE, RESUMABLE, clear_errors, console, settings_of
 from hf_hardneg.cli_recipe import recipe
+from hf_hardneg.cli_reproduce import reproduce
+from hf_hardneg.cli_run import run
 from hf_hardneg.cli_sample import sample
 
 if TYPE_CHECKING:
@@ -291,6 +293,8 @@ app.command()(audit)
 app.command("calibrate")(calibrate)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.add_typer(recipe)
+app.command()(run)
+app.command()(reproduce)
 app.command()(card)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "EngineError",
     "FormatError",
     "HardNegError",
+    "HubError",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -86,6 +87,10 @@ class OutputError(HardNegError, OSError):
 
 class RecipeError(HardNegError, ValueError):
     """A recipe that cannot be run: names the file and the line, or the key that was set."""
+
+
+class HubError(HardNegError, RuntimeError):
+    """A set cannot be published: no token, no rights, a card that is not ours, no answer, ..."""
 
 
 class MissingExtraError(HardNegError, ImportError):

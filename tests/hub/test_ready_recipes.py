@@ -158,10 +158,8 @@ def test_its_columns_and_splits_are_those_of_its_data(path: Path) -> None:
     loaded, corpus = load_data(recipe)
     assert corpus is not None
     found = find_columns(loaded.rows.column_names, recipe.data.columns)
-    if (
-        recipe.data.judgements
-        or recipe.data.split == "train"
-        and recipe.data.columns.positive is None
+    if recipe.data.judgements or (
+        recipe.data.split == "train" and recipe.data.columns.positive is None
     ):
         assert found.positive_ids is not None
         ids = [name for row in loaded.rows[found.positive_ids] for name in row]

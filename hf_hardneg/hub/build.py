@@ -1,0 +1,296 @@
+"""From a recipe to the folder that is published: load, mine, measure, write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from hf_hardneg.cost import duration, require
+from hf_hardneg.distributed import world
+from hf_hardneg.evaluation.audit import audit
+from hf_hardneg.evaluation.audit_leakage import Evaluation
+from hf_hardneg.evaluation.audit_report import Audit
+from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
+from hf_hardneg.evaluation.hardness import hardness_of
+from hf_hardneg.evaluation.held_out import HeldOut
+from hf_hardneg.hub.card_sources import sources_of
+from hf_hardneg.hub.configs import make_configs
+from hf_hardneg.hub.facts import CardFacts, Ranked, citations_of, config_facts, samples_of
+from hf_hardneg.hub.folder import write_publication
+from hf_hardneg.hub.licences import licence_of
+from hf_hardneg.hub.rankings import rankings_of
+from hf_hardneg.hub.recipe_schema import Recipe
+from hf_hardneg.hub.revisions import resolved
+from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_part
+from hf_hardneg.mined_set import MinedSet
+from hf_hardneg.miner import OfflineMiner
+from hf_hardneg.outputs import check_output
+from hf_hardneg.query_sources import LoadedQueries
+from hf_hardneg.rates import Rate
+from hf_hardneg.report import Report
+
+__all__ = ["Built", "build", "miner_of"]
+
+Say = Callable[[str], object]
+QUICK = 0.2
+"""Seconds for a measurement before the work: enough to tell minutes from hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a recipe has made.
+
+    Attributes:
+        folder: what is published; ``None`` in a process that leaves the writing to another.
+        facts: what its card says.
+        recipe: as run: revisions resolved.
+    """
+
+    folder: Path | None
+    facts: CardFacts
+    recipe: Recipe
+
+    @property
+    def report(self) -> Report:
+        """What happened to each row, and what was measured."""
+        return self.facts.report
+
+    @property
+    def audit_errors(self) -> int:
+        """How many checks of the audit found what no set that is published should have."""
+        return int((self.facts.audit or {}).get("errors", 0))
+
+
+@dataclass(frozen=True)
+class _Mined:
+    """A recipe's data and what was mined from it."""
+
+    recipe: Recipe
+    miner: OfflineMiner
+    rows: Dataset
+    pool: Dataset
+    mined: Dataset
+    notes: list[str]
+    num_proc: int | None
+    resume: bool
+
+
+def miner_of(
+    recipe: Recipe, cache_dir: str | os.PathLike[str] | None = None
+) -> tuple[OfflineMiner, LoadedQueries]:
+    """Load a recipe's data; return the miner that knows its positives, and the queries.
+
+    Raises:
+        HardNegError: anything that is wrong with the recipe or its data.
+    """
+    loaded, corpus = load_data(recipe, cache_dir)
+    strategy, options = recipe.mining_call()
+    columns = recipe.data.columns
+    miner = OfflineMiner(
+        strategy,
+        corpus=corpus,
+        num_negatives=recipe.mining.num_negatives,
+        seed=recipe.mining.seed,
+        underfilled=recipe.mining.underfilled,
+        query_column=columns.query,
+        positive_column=columns.positive,
+        positive_ids_column=columns.positive_ids,
+        query_id_column=columns.query_id,
+        cache_dir=cache_dir,
+        **options,
+    ).knowing(loaded.rows)
+    return miner, loaded
+
+
+def _mine(
+    recipe: Recipe,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    num_proc: int | None = None,
+    resume: bool = True,
+    max_hours: float | None = None,
+    say: Say | None = None,
+) -> _Mined:
+    """Load a recipe's data and mine it.
+
+    Raises:
+        CostError: it would take more than ``max_hours``, or more than this machine has.
+        HardNegError: anything that is wrong with the recipe or its data.
+    """
+    miner, loaded = miner_of(recipe, cache_dir)
+    if max_hours is not None and world().main and miner.may_take_long(len(loaded.rows)):
+        expected = miner.estimate(loaded.rows, budget=QUICK)
+        require(expected, max_hours)
+        if say is not None:
+            say(f"Mining is expected to take about {duration(expected.seconds)}.")
+    pool = miner.retrieve(loaded.rows, num_proc=num_proc, resume=resume)
+    mined = miner.select(pool, num_proc=num_proc, resume=resume)
+    return _Mined(recipe, miner, loaded.rows, pool, mined, loaded.notes, num_proc, resume)
+
+
+def build(
+    recipe: Recipe,
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+    num_proc: int | None = None,
+    resume: bool = True,
+    max_hours: float | None = None,
+    forced: bool = False,
+    command: str = "",
+    say: Say | None = None,
+) -> Built:
+    """Mine a recipe, measure what came out, and write the folder that is published.
+
+    Every step is kept: the same call after an interruption goes on. Where several processes run it
+    together (``accelerate launch``, ``torchrun``) they share the mining, and one writes.
+
+    Args:
+        recipe: see :func:`hf_hardneg.hub.recipe.load_recipe`.
+        output: the folder; must not exist, or be empty.
+        overwrite: replace the folder if it is there.
+        cache_dir: see :func:`hf_hardneg.cache.cache_root`.
+        num_proc: worker processes; no influence on the result.
+        resume: use the finished parts of an interrupted run.
+        max_hours: refuse to begin what takes longer.
+        forced: the set is to be published whatever the audit finds, and the card says so.
+        command: what makes the set again, for the card; default: ``hf-hardneg reproduce`` of the
+            repository.
+        say: is told what is done.
+
+    Raises:
+        CostError: it would take more than ``max_hours``, or more than this machine has.
+        HardNegError: anything that is wrong with the recipe, its data or the output.
+    """
+    tell = say or (lambda _: None)
+    check_output(output, overwrite=overwrite)
+    recipe = resolved(recipe)
+    done = _mine(
+        recipe, cache_dir=cache_dir, num_proc=num_proc, resume=resume, max_hours=max_hours, say=say
+    )
+    tell("Making the configs.")
+    configs = make_configs(recipe.outputs, done.miner, done.rows, done.pool, num_proc, resume)
+    held_out = load_held_out_part(recipe, done.miner.corpus)
+    tell("Measuring.")
+    rates = list(_rates(done, say))
+    ranking = () if held_out is None else rankings_of(done.miner, held_out)
+    audited = _audit(done, held_out, rates)
+    facts = _facts(done, configs, rates, ranking, audited, forced, command)
+    everyone = world()
+    folder = None
+    if everyone.main:  # one writes, the others wait for it
+        folder = write_publication(output, configs, facts, recipe.to_yaml(), overwrite=overwrite)
+    everyone.wait()
+    return Built(folder, facts, recipe)
+
+
+def _rates(done: _Mined, say: Say | None) -> Iterator[Rate]:
+    """Yield the rates that the recipe asks for; one that cannot be had says why."""
+    part = done.recipe.evaluation
+    if not part.false_negatives or not len(done.mined):
+        return
+    own = MinedSet.of(done.mined, columns=done.recipe.data.columns)
+    corpus, seed = corpus_of(done.miner), done.recipe.mining.seed
+    case = Case(done.miner, done.rows, own, corpus, load_grades(done.recipe), seed)
+    for name in part.false_negatives:
+        yield rate_of(name, case)
+
+
+def _audit(done: _Mined, held_out: HeldOut | None, rates: list[Rate]) -> Audit:
+    """Audit the mined set; the held-out queries must not be in it."""
+    own = MinedSet.of(done.mined, columns=done.recipe.data.columns).joined(corpus_of(done.miner))
+    evaluation = None
+    if held_out is not None:
+        relevant = [
+            [name for name, grade in held_out.judgements[query].items() if grade > 0]
+            for query in held_out.ids
+        ]
+        rows = Dataset.from_dict({"query": list(held_out.texts), "positive_ids": relevant})
+        evaluation = Evaluation.load(rows)
+    found = audit(
+        own, evaluation=evaluation, num_negatives=done.recipe.mining.num_negatives, rates=rates
+    )
+    return replace(found, source=done.recipe.name)
+
+
+def _facts(
+    done: _Mined,
+    configs: Mapping[str, Dataset],
+    rates: list[Rate],
+    ranking: tuple[Ranked, ...],
+    audited: Audit,
+    forced: bool,
+    command: str,
+) -> CardFacts:
+    recipe, publish = done.recipe, done.recipe.publish
+    report = done.miner.report(done.mined, false_negatives=rates)
+    report = replace(report, notes=[*report.notes, *done.notes])
+    shown = Shown(recipe.folder)
+    sources = sources_of(recipe, done.miner)
+    own = MinedSet.of(done.mined, columns=recipe.data.columns)
+    return CardFacts(
+        name=recipe.name,
+        pretty_name=publish.pretty_name or recipe.name,
+        repository=publish.repository,
+        licence=licence_of(sources, publish.licence),
+        language=publish.language,
+        tags=publish.tags,
+        report=Report.from_dict(shown(report.to_dict())),
+        recipe=shown(done.miner.recipe()),
+        recipe_yaml=recipe.to_yaml(),
+        sources=sources,
+        configs=config_facts(configs),
+        ranking=ranking,
+        ranking_missing="" if ranking else "the recipe names no held-out queries",
+        comparison=_comparison(recipe),
+        diversity=hardness_of(own).reuse,
+        samples=samples_of(own, seed=recipe.mining.seed),
+        audit=shown(audited.to_dict()),
+        forced=forced and audited.errors > 0,
+        citations=citations_of(done.miner.strategy),
+        command=command or f"hf-hardneg reproduce {publish.repository or 'FOLDER'}",
+        version=version("hf-hardneg"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Turns paths of this machine into paths from the recipe's folder, in values for JSON."""
+
+    folder: Path
+
+    def __call__(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values anew."""
+        text = json.dumps(values)
+        for place in {self.folder.resolve(), self.folder.absolute()}:
+            # Within JSON a path may have its backslashes doubled.
+            text = text.replace(json.dumps(f"{place}{os.sep}")[1:-1], "./")
+        return dict(json.loads(text))
+
+
+def _comparison(recipe: Recipe) -> dict[str, Any] | None:
+    """Read what ``hf-hardneg compare`` wrote.
+
+    Raises:
+        RecipeError: it is not that.
+    """
+    if recipe.evaluation.compare is None:
+        return None
+    path = recipe.path(recipe.evaluation.compare, "evaluation.compare")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise recipe.error("evaluation.compare", f"cannot be read: {error}") from error
+    if not isinstance(values, dict) or "trained" not in values:
+        raise recipe.error(
+            "evaluation.compare", "is no compare.json of hf-hardneg compare --train."
+        )
+    return values

@@ -1,0 +1,122 @@
+"""What one commit has to change, from what the repository holds and what is to be published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hf_hardneg.errors import HubError, listing
+from hf_hardneg.hub.card_merging import THEIRS, merge_cards, place_card, sidecar_home
+from hf_hardneg.hub.card_parts import ROOT, Card
+from hf_hardneg.hub.publication import CARD, Content, Publication
+from hf_hardneg.hub.remote import RemoteFile
+
+__all__ = ["Changes", "changes"]
+
+BESIDE = "Publish beside it with append (--append-config), which keeps it, or under another name."
+_PLAIN = {".gitattributes", ".gitignore", CARD, "LICENSE", "LICENSE.md", "LICENSE.txt"}
+_DATA = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow", ".txt", ".xml",
+         ".gz", ".zst", ".bz2", ".xz", ".zip", ".tar", ".h5", ".hdf5")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Changes:
+    """One commit.
+
+    Attributes:
+        expected: everything of ours that the commit's tree holds afterwards, by path.
+        changed: those of them that are not there yet.
+        deleted: paths that go: shards of our configs that the new version lacks.
+    """
+
+    expected: Mapping[str, Content]
+    changed: Mapping[str, Content]
+    deleted: tuple[str, ...]
+
+    @property
+    def none(self) -> bool:
+        """Whether the repository holds exactly this already."""
+        return not self.changed and not self.deleted
+
+
+def changes(
+    publication: Publication,
+    files: Mapping[str, RemoteFile],
+    card: str | None,
+    *,
+    append: bool,
+    check: Callable[[str], list[str]],
+) -> Changes:
+    """Return what to change.
+
+    Args:
+        publication: what is to be published.
+        files: every file of the repository.
+        card: text of its card; None if it has none.
+        append: put ours beside a card and files that are not ours.
+        check: returns what the Hub would refuse in a card.
+
+    Raises:
+        HubError: the repository has a card or files that are not ours and ``append`` is not set;
+            the two cards cannot be merged; the merged card would be refused; files that are not
+            ours stand in a folder of our configs.
+    """
+    theirs = Card.read(card, THEIRS) if card is not None else Card({}, ())
+    _check_ours(theirs, card, files, append)
+    home = sidecar_home(card, publication.card)
+    ours = place_card(publication.card, home, publication.sidecars)
+    merged = ours if card is None else merge_cards(card, ours)
+    problems = check(merged)
+    if problems:
+        raise HubError(f"The Hub would refuse the card: {'; '.join(problems)}. Nothing was sent.")
+    expected = {CARD: Content(merged.encode())}
+    for path, content in publication.files.items():
+        expected[home + path[len(ROOT) :] if path.startswith(ROOT) else path] = content
+    there = {path for path, content in expected.items()
+             if path in files and files[path].holds(content)}  # fmt: skip
+    changed = {path: content for path, content in expected.items() if path not in there}
+    return Changes(expected, changed, _stale(publication, files, theirs, expected))
+
+
+def _check_ours(
+    theirs: Card, card: str | None, files: Mapping[str, RemoteFile], append: bool
+) -> None:
+    """Refuse to write over what others have made, or to hide it."""
+    foreign = [path for path in files if path not in _PLAIN]
+    if not append and card is not None and not theirs.blocks:
+        raise HubError(f"The repository has a card that hf-hardneg did not write. {BESIDE}")
+    if not append and card is None and foreign:
+        raise HubError(
+            f"The repository has files and no card of ours: {listing(sorted(foreign))}. {BESIDE}"
+        )
+    loose = sorted(path for path in foreign if path.lower().endswith(_DATA))
+    if loose and not theirs.blocks and not theirs.named_configs(THEIRS):
+        raise HubError(
+            f"The repository has data that its card names in no config: {listing(loose, 5)}. A "
+            "card with our configs would hide them from load_dataset. Name them under 'configs' in "
+            "its card first."
+        )
+
+
+def _stale(
+    publication: Publication,
+    files: Mapping[str, RemoteFile],
+    theirs: Card,
+    expected: Mapping[str, Content],
+) -> tuple[str, ...]:
+    """Return the files of our configs that the new version lacks."""
+    stale = []
+    for config in publication.configs:
+        left = [path for path in files
+                if path.startswith(f"data/{config}/") and path not in expected]  # fmt: skip
+        if left and config not in theirs.marked:
+            raise HubError(
+                f"data/{config}/ in the repository holds files that are not ours: "
+                f"{listing(sorted(left), 5)}. Move them there first, or publish under another name."
+            )
+        stale += left
+    abandoned = {block.home for block in theirs.blocks
+                 if set(block.configs) <= set(publication.configs)} - {ROOT}  # fmt: skip
+    stale += [path for path in files
+              if path not in expected and path.startswith(tuple(abandoned))]  # fmt: skip
+    return tuple(sorted(set(stale)))

@@ -1,0 +1,181 @@
+"""A recipe from raw data to the folder that is published, and made again from that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+
+from hf_hardneg import OfflineMiner
+from hf_hardneg.errors import HubError, OutputError, QueryError, RecipeError
+from hf_hardneg.hub.build import Built, build
+from hf_hardneg.hub.configs import queries_of
+from hf_hardneg.hub.dry_run import plan_of
+from hf_hardneg.hub.publish import publish
+from hf_hardneg.hub.recipe import load_recipe
+from hf_hardneg.hub.recipe_schema import Recipe
+from hf_hardneg.hub.reproduce import reproduce
+from hf_hardneg.query_sources import load_queries
+
+RECIPES = Path(__file__).parents[2] / "hub_recipes"
+CONFIGS = ("n-tuple", "ids", "corpus", "queries", "pool")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder of one's own with the small recipe and its data."""
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    shutil.copytree(RECIPES / "example-data", folder / "example-data")
+    shutil.copy(RECIPES / "beir-folder.yaml", folder)
+    return folder
+
+
+def recipe_of(home: Path, **changes: Any) -> Recipe:
+    return load_recipe(home / "beir-folder.yaml", changes)
+
+
+def built(home: Path, out: Path, *, cache: str = "cache", **changes: Any) -> Built:
+    return build(recipe_of(home, **changes), out, cache_dir=home.parent / cache)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_folder_holds_what_the_miner_mines(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made = built(home, out)
+    data = home / "example-data"
+    rows = load_queries(data, split="train").rows
+    miner = OfflineMiner("bm25", corpus=data, num_negatives=3, underfilled="fill")
+    for name in CONFIGS:
+        found = load_dataset(str(out), name, split="train", cache_dir=str(tmp_path / "hf"))
+        if name in ("n-tuple", "ids"):
+            assert found.to_list() == miner.mine(rows, name, keep_columns=False).to_list()
+        elif name == "pool":
+            knowing = miner.knowing(rows)
+            assert found.to_list() == knowing.outcomes(knowing.retrieve(rows)).to_list()
+        else:
+            source = data / f"{name}.jsonl"
+            known = [json.loads(line) for line in source.read_text().splitlines()]
+            key = "id" if name == "corpus" else "query_id"
+            assert {row[key] for row in found} <= {row["_id"] for row in known}
+    assert made.folder == out
+    assert made.audit_errors == 0
+    assert [one.what for one in made.facts.ranking] == ["BM25"]
+    assert 0 < made.facts.ranking[0].measures["MRR@10"][0] <= 1
+
+
+def test_it_is_the_same_bytes_again_and_names_no_place_of_this_machine(
+    home: Path, tmp_path: Path
+) -> None:
+    built(home, tmp_path / "one")
+    shutil.copytree(home, tmp_path / "elsewhere")
+    recipe = load_recipe(tmp_path / "elsewhere" / "beir-folder.yaml")
+    build(recipe, tmp_path / "two", cache_dir=tmp_path / "other", num_proc=2)
+    one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
+    for files in (one, two):  # seconds are no part of the result
+        report = json.loads(files.pop("hardneg/report.json"))
+        assert report["report"]["seconds"]
+        card = files.pop("README.md").decode()
+        assert str(tmp_path) not in json.dumps(report) + card
+    assert one == two
+    assert all(str(tmp_path).encode() not in content for content in one.values())
+
+
+def test_an_output_that_is_there_is_kept(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        built(home, out)
+    assert files_of(out) == {"mine.txt": b"mine"}
+
+
+def test_a_plan_mines_nothing(home: Path, tmp_path: Path) -> None:
+    plan = plan_of(recipe_of(home), cache_dir=tmp_path / "cache")
+    rows = load_queries(home / "example-data", split="train").rows
+    assert plan.rows == len(rows)
+    assert plan.held_out == len(load_queries(home / "example-data", split="test").rows)
+    assert json.loads(json.dumps(plan.to_dict()))["strategy"].startswith("bm25")
+
+
+def test_training_on_the_held_out_queries_is_not_published(home: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "evaluation.held_out.split": "train", "publish.repository": "alice/set"
+    }  # fmt: skip
+    made = built(home, tmp_path / "out", **changes)
+    assert made.audit_errors
+    with pytest.raises(HubError, match="nothing was published"):
+        publish(made)
+    recipe = recipe_of(home, **changes)
+    forced = build(recipe, tmp_path / "forced", forced=True, cache_dir=tmp_path / "cache")
+    assert forced.facts.forced
+    card = (tmp_path / "forced" / "README.md").read_text()
+    assert "all the same" in card or "although" in card
+
+
+def test_a_recipe_without_a_repository_is_not_published(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"publish\.repository"):
+        publish(built(home, tmp_path / "out"))
+
+
+def test_two_queries_of_one_id_are_refused() -> None:
+    from datasets import Dataset
+
+    rows = Dataset.from_dict(
+        {"query_id": ["1", "1"], "query": ["a", "b"], "positive_ids": [["x"], ["y"]]}
+    )
+    corpus = {name: f"text {name}" for name in "wxyz"}
+    miner = OfflineMiner("random@4", corpus=corpus, num_negatives=1).knowing(rows)
+    with pytest.raises(QueryError, match="'1' is that of two queries"):
+        queries_of(rows, miner)
+    same = rows.select([0, 0])
+    assert queries_of(same, miner).to_list() == [{"query_id": "1", "query": "a"}]
+
+
+def test_reproduced_to_the_byte(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built(home, out)
+    again = reproduce(str(out), data=home, cache_dir=tmp_path / "another")
+    assert again.identical, again.to_dict()
+    assert again.files == len(CONFIGS)
+    assert not again.versions
+
+
+def test_what_is_not_the_same_is_named_with_its_row(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built(home, out)
+    path = next((out / "data" / "ids").iterdir())
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[2]["negative_ids"] = rows[2]["negative_ids"][::-1]
+    pq.write_table(type(table).from_pylist(rows, schema=table.schema), path)
+    files = json.loads((out / "hardneg" / "files.json").read_text())
+    own = str(path.relative_to(out))
+    files[own]["sha256"] = "0" * 64
+    files["data/old/train-00000-of-00001.parquet"] = {"sha256": "1" * 64, "rows": 4}
+    files["versions"]["pyarrow"] = "1.0"
+    (out / "hardneg" / "files.json").write_text(json.dumps(files))
+    again = reproduce(str(out), data=home, cache_dir=tmp_path / "another")
+    found = {one.path: one for one in again.differences}
+    assert found[own].what == "differs"
+    assert found[own].first_row == 2
+    assert found["data/old/train-00000-of-00001.parquet"].what == "missing"
+    assert len(found) == 2
+    assert again.versions["pyarrow"][0] == "1.0"
+
+
+def test_nothing_to_reproduce(tmp_path: Path) -> None:
+    with pytest.raises(HubError, match=r"has no hardneg/files\.json"):
+        reproduce(str(tmp_path))
