@@ -14,10 +14,10 @@ from hf_hardneg.cli_options import (
     MaxHoursOption,
     NumProcOption,
     OverwriteOption,
-    SettingsOption,
     YesOption,
 )
-from hf_hardneg.cli_output import RESUMABLE, clear_errors, console, print_json, settings_of
+from hf_hardneg.cli_output import RESUMABLE, clear_errors, console, print_json
+from hf_hardneg.cli_recipe import SetOption
 
 if TYPE_CHECKING:
     from hf_hardneg.hub.build import Built
@@ -53,7 +53,7 @@ DryRunOption = Annotated[
 
 def run(
     recipe: RecipeArgument,
-    settings: SettingsOption = None,
+    settings: SetOption = None,
     output: OutputOption = None,
     push: PushOption = False,
     pr: PrOption = False,
@@ -72,9 +72,9 @@ def run(
         from hf_hardneg.distributed import world
         from hf_hardneg.hub.build import build
         from hf_hardneg.hub.publish import check_publishing, publish
-        from hf_hardneg.hub.recipe import load_recipe
+        from hf_hardneg.hub.recipe import load_recipe, read_overrides
 
-        loaded = load_recipe(recipe, settings_of(settings or []))
+        loaded = load_recipe(recipe, read_overrides(settings or []))
         say = console(stderr=True).print
         if dry_run:
             _show_plan(loaded, cache_dir, display)
