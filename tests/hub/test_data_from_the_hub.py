@@ -49,10 +49,11 @@ try:
     recipe = resolved(load_recipe(sys.argv[1], json.loads(sys.argv[2])))
     loaded, corpus = load_data(recipe)
     held_out = load_held_out_part(recipe, corpus)
-    found = {"rows": loaded.rows.to_dict(), "notes": loaded.notes, "ids": corpus.ids(range(len(corpus))),
-             "texts": corpus.texts(range(len(corpus))), "yaml": recipe.to_yaml(),
-             "grades": load_grades(recipe),
-             "held_out": held_out and [list(held_out.ids), list(held_out.texts), held_out.judgements]}
+    every = range(len(corpus))
+    found = {"rows": loaded.rows.to_dict(), "notes": loaded.notes, "ids": corpus.ids(every),
+             "texts": corpus.texts(every), "yaml": recipe.to_yaml(), "grades": load_grades(recipe)}
+    if held_out:
+        found["held_out"] = [list(held_out.ids), list(held_out.texts), held_out.judgements]
 except HardNegError as error:
     found = {"error": type(error).__name__, "said": str(error)}
 print(json.dumps(found, default=dict))
@@ -174,14 +175,14 @@ def test_files_and_the_hub_go_together(hub: LoopbackHub) -> None:
         (
             "data__queries",
             "alice/none",
-            "--set data.queries: data.queries is 'alice/none', and the Hub has no",
+            "--set data.queries: data.queries is 'alice/none', and the Hub",
         ),
         ("data__queries__revision", "f" * 40, "has no revision 'ffff"),
         ("data__queries__config", "querys", "cannot be loaded from the Hub"),
         ("data__corpus", "alice/set", "r.yaml|cannot be loaded from the Hub"),
         ("data__split", "tset", "Did you mean 'test'?"),
         ("data__columns", {"query": "txt"}, "Did you mean 'text'?"),
-        ("data__judgements", "alice/set:queries", "no column for the documents' ids|no column for"),
+        ("data__judgements", {"source": "alice/set:queries", "split": "queries"}, "no column for"),
     ],
 )
 def test_what_is_not_there_is_said_with_its_place(
