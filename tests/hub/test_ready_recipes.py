@@ -173,6 +173,15 @@ def test_its_columns_and_splits_are_those_of_its_data(path: Path) -> None:
         held_out.check(corpus)
 
 
+def test_the_recipe_of_the_docs_is_right(tmp_path: Path) -> None:
+    page = (FOLDER.parent / "docs" / "recipes.md").read_text(encoding="utf-8")
+    block = page.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "base.yaml").write_text("publish: {private: true}\n")
+    (tmp_path / "r.yaml").write_text(block)
+    recipe = load_recipe(tmp_path / "r.yaml")
+    assert (recipe.publish.private, recipe.mining.underfilled) == (True, "drop")
+
+
 @pytest.mark.parametrize("name", ["beir-folder", "own-corpus"])
 def test_the_small_ones_run(name: str) -> None:
     recipe = load_recipe(FOLDER / f"{name}.yaml")
