@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -174,13 +175,22 @@ def _judgements(
 def _triples(rows: Dataset, names: list[str], where: str) -> Iterator[Judgement]:
     for batch in rows.select_columns(names).iter(ROWS):
         for query, document, grade in zip(*(batch[name] for name in names), strict=True):
-            number = isinstance(grade, int | float) and grade == grade  # NaN is no grade
-            if query is None or document is None or not number:
+            number = _number(grade)
+            if query is None or document is None or number is None:
                 raise FormatError(
                     f"{where}: the judgement {(query, document, grade)!r}; expected two ids and a "
                     "number."
                 )
-            yield str(query), str(document), float(grade)
+            yield str(query), str(document), number
+
+
+def _number(grade: object) -> float | None:
+    """Return a grade as a number; a CSV file has it as a text."""
+    try:
+        number = float(grade) if isinstance(grade, int | float | str) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _names(recipe: Recipe) -> dict[str, str]:
