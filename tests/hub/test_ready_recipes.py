@@ -44,15 +44,16 @@ JUDGED_INT = {"query-id": int, "corpus-id": int, "score": int}
 PAIR = {"anchor": str, "positive": str}
 HUB = "huggingface.co/datasets/"
 SCIFACT = f"the card of {HUB}BeIR/scifact (dataset_info)"
+MSMARCO = f"{HUB}sentence-transformers/msmarco-corpus README.md"
 FIQA = f"the viewer of {HUB}BeIR/fiqa-qrels"
 
 KNOWN: dict[tuple[str, str | None], Seen] = {
-    ("sentence-transformers/msmarco", "queries"): Seen(
-        {"query_id": str, "query": str}, ("train",), f"{HUB}sentence-transformers/msmarco README.md"
+    ("sentence-transformers/msmarco-corpus", "query"): Seen(
+        {"qid": int, "text": str}, ("train",), MSMARCO
     ),
-    ("sentence-transformers/msmarco", "corpus"): Seen(
-        {"passage_id": str, "passage": str}, ("train",),
-        f"{HUB}sentence-transformers/msmarco README.md",
+    ("sentence-transformers/msmarco-corpus", "passage"): Seen(
+        {"pid": int, "text": str}, ("train",),
+        MSMARCO,
     ),
     ("BeIR/msmarco-qrels", None): Seen(
         JUDGED_INT, ("train", "validation", "test"), FIQA, sure=False
