@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from hf_hardneg.strategy import Parsed, check, parse
 
 __all__ = ["check_mining", "mining_call", "refuse_paths", "refuse_setting"]
 
+PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 OWN_KEYS = ("num_negatives", "seed", "underfilled")
 """Keys of ``mining`` that are no settings, although a stage has a parameter of the name."""
 
@@ -138,15 +140,24 @@ def refuse_paths(strategy: str) -> None:
     """Refuse a path inside a strategy string: it would depend on the folder that one is in.
 
     Raises:
-        ParameterError: there is one.
+        ParameterError: there is one, or an address with a password.
     """
     for call in parse(strategy).calls if strategy not in PRESETS else ():
         for name, value in call.arguments.items():
+            _refuse_password(value)
             if isinstance(value, str) and (value.startswith(("./", ".\\")) or path_fault(value)):
                 raise ParameterError(
                     f"{name}={value!r} of {call.name!r} is a path. Give it as a setting, "
                     f"{call.name}.{name}: ./..., which starts in the recipe's folder."
                 )
+
+
+def _refuse_password(value: object) -> None:
+    if isinstance(value, str) and PASSWORD.search(value):
+        raise ParameterError(
+            "an address with a password in it; a recipe is published, so nothing secret goes into "
+            "it. Let the server know you by other means."
+        )
 
 
 def refuse_setting(name: str, value: object) -> None:
@@ -162,5 +173,6 @@ def refuse_setting(name: str, value: object) -> None:
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, dict | list):
             raise ParameterError("a setting is a number, a text, true, false, or a list of these.")
+        _refuse_password(text)
         if isinstance(text, str) and (fault := path_fault(text)):
             raise ParameterError(f"{text!r} {fault}; a path starts with ./ in the recipe's folder.")

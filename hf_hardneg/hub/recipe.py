@@ -78,8 +78,8 @@ def check_files(recipe: Recipe) -> None:
         "data.corpus": data.corpus,
         "data.judgements": data.judgements,
         "evaluation.judgements": evaluation.judgements,
-        "evaluation.held_out.queries": held_out and held_out.queries,
-        "evaluation.held_out.judgements": held_out and held_out.judgements,
+        "evaluation.held_out.queries": held_out.queries if held_out else None,
+        "evaluation.held_out.judgements": held_out.judgements if held_out else None,
     }
     for key, source in sources.items():
         if source is not None and source.is_local:

@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hf_hardneg.columns import QueryColumns
 from hf_hardneg.errors import HardNegError, RecipeError, did_you_mean, listing
 from hf_hardneg.evaluation.compare_figures import check_estimators
 from hf_hardneg.formats.output import OUTPUT_FORMATS
@@ -23,10 +22,10 @@ from hf_hardneg.hub.recipe_schema import (
     PublishPart,
     Recipe,
 )
+from hf_hardneg.hub.recipe_sources import columns_of, path_of, source_of
 from hf_hardneg.hub.section import Section, text_of
-from hf_hardneg.hub.source_names import HUB_FORM, Source, inside, is_hub_id, path_fault, split_name
+from hf_hardneg.hub.source_names import HUB_FORM, is_hub_id
 from hf_hardneg.hub.yaml_nodes import Node, places
-from hf_hardneg.sources import DocumentColumns
 from hf_hardneg.stages import UNDERFILLED
 from hf_hardneg.strategy import brings_corpus, parse, preset_of
 
@@ -34,7 +33,6 @@ __all__ = ["CONFIGS", "recipe_of"]
 
 KEYS = ("version", "name", "include", "data", "mining", "outputs", "evaluation", "publish",
         "environment")  # fmt: skip
-SOURCE_KEYS = ("source", "config", "revision", "split", "licence")
 CONFIGS = (*(name for name in OUTPUT_FORMATS if name != "columns"), "corpus", "queries", "pool")
 """What may stand under ``outputs``."""
 NUM_NEGATIVES = 5
@@ -102,11 +100,11 @@ def _data(whole: Section, folder: Path) -> DataPart:
         raise data.place("queries").error(
             f"is missing; expected a path, {HUB_FORM}, or builtin: {BUILTIN[0]} in its place."
         )
-    columns, documents = _columns(data.part("columns"))
+    columns, documents = columns_of(data.part("columns"))
     return DataPart(
-        queries=_source(data, "queries", folder),
-        corpus=_source(data, "corpus", folder),
-        judgements=_source(data, "judgements", folder),
+        queries=source_of(data, "queries", folder),
+        corpus=source_of(data, "corpus", folder),
+        judgements=source_of(data, "judgements", folder),
         split=data.text("split"),
         columns=columns,
         documents=documents,
@@ -126,76 +124,6 @@ def _builtin(data: Section, names: list[str]) -> DataPart:
                 "value from an included file is taken away by null."
             )
     return DataPart(builtin=builtin)
-
-
-def _columns(node: Node) -> tuple[QueryColumns, DocumentColumns]:
-    queries = [entry.name for entry in fields(QueryColumns)]
-    documents = [f"document_{entry.name}" for entry in fields(DocumentColumns)]
-    given = Section(node, [*queries, *documents])
-    return (
-        QueryColumns(*(given.text(name) for name in queries)),
-        DocumentColumns(*(given.text(name) for name in documents)),
-    )
-
-
-def _source(section: Section, name: str, folder: Path) -> Source | None:
-    node = section.node(name)
-    if node is None:
-        return None
-    if not isinstance(node.value, dict):
-        found = _named(node, folder)
-        return Source(*found)
-    given = Section(node, SOURCE_KEYS)
-    where = given.required("source", HUB_FORM)
-    text, revision, config = _named(where, folder)
-    for key, short in (("revision", revision), ("config", config)):
-        if short is not None and key in given:
-            raise given.place(key).error(f"is given twice: {short!r} stands in the source too.")
-    source = Source(
-        text,
-        revision or given.text("revision"),
-        config or given.text("config"),
-        given.text("split"),
-        given.text("licence"),
-    )
-    for key in ("revision", "config"):
-        if source.is_local and key in given:
-            raise given.place(key).error(f"belongs to data on the Hub; {text!r} is a path.")
-    return source
-
-
-def _named(node: Node, folder: Path) -> tuple[str, str | None, str | None]:
-    """Return name, revision and config of a source in its short form."""
-    text = text_of(node)
-    name, config, revision = split_name(text)
-    if is_hub_id(name):
-        if not text.startswith("./") and (folder / name).exists():
-            raise node.error(
-                f"is {name!r}, which is a path in the recipe's folder and a name on the Hub. "
-                f"Write ./{name} for the path."
-            )
-        return name, revision, config
-    return _local(node, text, folder), None, None
-
-
-def _local(node: Node, text: str, folder: Path) -> str:
-    """Return a path inside the folder in its one form."""
-    if fault := path_fault(text):
-        raise node.error(
-            f"is {text!r}, which {fault}. Expected a path inside the recipe's folder, or "
-            f"{HUB_FORM}."
-        )
-    if inside(folder, text) is None:
-        raise node.error(f"is {text!r}, which leads out of the recipe's folder.")
-    name = Path(text).as_posix()
-    return f"./{name}" if is_hub_id(name) else name
-
-
-def _path(section: Section, name: str, folder: Path) -> Path | None:
-    node = section.node(name)
-    if node is None:
-        return None
-    return Path(_local(node, text_of(node), folder))
 
 
 def _mining(whole: Section) -> MiningPart:
@@ -268,7 +196,7 @@ def _evaluation(whole: Section, folder: Path) -> EvaluationPart:
     given = Section(whole.part("evaluation"), names)
     for item in given.items("false_negatives"):
         _said(item, lambda item=item: check_estimators([text_of(item)]))  # type: ignore[misc]
-    estimators, judgements = given.texts("false_negatives"), _source(given, "judgements", folder)
+    estimators, judgements = given.texts("false_negatives"), source_of(given, "judgements", folder)
     if ("judged" in estimators) != (judgements is not None):
         raise given.place("judgements").error(
             "and the estimator 'judged' under false_negatives belong together: both, or neither."
@@ -277,10 +205,10 @@ def _evaluation(whole: Section, folder: Path) -> EvaluationPart:
     if "held_out" in given:
         own = Section(given.part("held_out"), [entry.name for entry in fields(HeldOutPart)])
         own.required("queries", HUB_FORM)
-        queries = _source(own, "queries", folder)
+        queries = source_of(own, "queries", folder)
         if queries is not None:
-            held_out = HeldOutPart(queries, _source(own, "judgements", folder), own.text("split"))
-    return EvaluationPart(estimators, judgements, held_out, _path(given, "compare", folder))
+            held_out = HeldOutPart(queries, source_of(own, "judgements", folder), own.text("split"))
+    return EvaluationPart(estimators, judgements, held_out, path_of(given, "compare", folder))
 
 
 def _publish(whole: Section) -> PublishPart:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from hf_hardneg.errors import RecipeError, did_you_mean, listing
 from hf_hardneg.hub.yaml_nodes import Node
 
 __all__ = ["Section", "text_of"]
+
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of Unicode that no value of one line has: control signs, halves of a pair, breaks."""
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Signs that turn the direction of writing, so that a reader sees another text."""
 
 
 class Section:
@@ -111,7 +117,7 @@ def text_of(node: Node) -> str:
         raise node.error(f"is {_shown(node)}, which is no text; put it in quotes.")
     if not isinstance(node.value, str) or not node.value.strip():
         raise node.error(f"is {_shown(node)}; expected a text.")
-    if not node.value.isprintable():
+    if any(unicodedata.category(sign) in UNSEEN or sign in TURNING for sign in node.value):
         raise node.error(f"is {node.value!r}; expected a text of one line, without special signs.")
     return node.value
 

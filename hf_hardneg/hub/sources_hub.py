@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, List, Value
 
 from hf_hardneg.beir import join_judgements, queries_file, read_qrels
-from hf_hardneg.columns import QUERY_ID_NAMES, QUERY_NAMES
+from hf_hardneg.columns import QUERY_ID_NAMES, QUERY_NAMES, QueryColumns
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_of, held_out_split, load_held_out
@@ -21,7 +22,7 @@ from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source
 from hf_hardneg.queries import positives_as_corpus
 from hf_hardneg.query_sources import LoadedQueries, load_queries
-from hf_hardneg.readers import read_records
+from hf_hardneg.readers import file_kind, read_records
 from hf_hardneg.sources import beir_corpus_file
 from hf_hardneg.stdlib_docs import stdlib_collection
 from hf_hardneg.strategy import brings_corpus
@@ -33,6 +34,9 @@ JUDGED_QUERY = ("query-id", "query_id", "qid")
 JUDGED_DOCUMENT = ("corpus-id", "corpus_id", "doc_id", "docid", "pid", "passage_id")
 GRADE = ("score", "relevance", "label")
 ROWS = 10_000
+
+RECORDS = (".jsonl", ".ndjson", ".csv", ".parquet", ".arrow")
+"""Files of judgements with named fields; any other is read as BEIR's or TREC's."""
 
 Judgement = tuple[str, str, float]
 
@@ -106,10 +110,16 @@ def _rows(recipe: Recipe, key: str, source: Source, split: str | None = None) ->
     return load_queries(found or path, split=None if found else source.split or split).rows
 
 
+def _columns_of(recipe: Recipe, source: Source) -> QueryColumns:
+    """Return the columns that the recipe names; held-out queries from elsewhere have their own."""
+    own = recipe.data.queries
+    same = own is not None and (own.name, own.config) == (source.name, source.config)
+    return recipe.data.columns if same else QueryColumns()
+
+
 def _texts(recipe: Recipe, key: str, source: Source) -> dict[str, str]:
     """Return the texts of queries by their ids."""
-    rows = _rows(recipe, key, source)
-    asked = recipe.data.columns
+    rows, asked = _rows(recipe, key, source), _columns_of(recipe, source)
     identity = _column(recipe, key, rows, asked.query_id, QUERY_ID_NAMES, "the queries' ids")
     text = _column(recipe, key, rows, asked.query, TEXT_NAMES, "the queries' texts")
     texts: dict[str, str] = {}
@@ -146,7 +156,7 @@ def _judgements(
     """Return (query id, document id, grade), and the split that they were read from."""
     if source.is_local:
         path = recipe.path(source, key)
-        if path.suffix.removesuffix(".gz") in (".tsv", ".txt", ".qrels", "") or ".tsv" in path.name:
+        if file_kind(path) not in RECORDS:
             return list(read_qrels(path)), None
         rows, read = Dataset.from_list([dict(one) for one in read_records(path)]), None
     else:
@@ -165,13 +175,22 @@ def _judgements(
 def _triples(rows: Dataset, names: list[str], where: str) -> Iterator[Judgement]:
     for batch in rows.select_columns(names).iter(ROWS):
         for query, document, grade in zip(*(batch[name] for name in names), strict=True):
-            number = isinstance(grade, int | float) and grade == grade  # NaN is no grade
-            if query is None or document is None or not number:
+            number = _number(grade)
+            if query is None or document is None or number is None:
                 raise FormatError(
                     f"{where}: the judgement {(query, document, grade)!r}; expected two ids and a "
                     "number."
                 )
-            yield str(query), str(document), float(grade)
+            yield str(query), str(document), number
+
+
+def _number(grade: object) -> float | None:
+    """Return a grade as a number; a CSV file has it as a text."""
+    try:
+        number = float(grade) if isinstance(grade, int | float | str) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _names(recipe: Recipe) -> dict[str, str]:
@@ -263,7 +282,7 @@ def load_held_out_part(recipe: Recipe, corpus: Corpus | None) -> HeldOut | None:
         if path.is_dir() and queries_file(path):
             return load_held_out(path, split=part.split or _other_split(recipe, path))
     rows = _rows(recipe, f"{key}.queries", part.queries, part.split)
-    return load_held_out(rows, corpus=corpus, columns=recipe.data.columns)
+    return load_held_out(rows, corpus=corpus, columns=_columns_of(recipe, part.queries))
 
 
 def _other_split(recipe: Recipe, folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The data of a recipe read from a Hub, and what is said when it is not there.
 
-A Hub on this machine answers; its address must stand in the environment before anything imports
-the Hub's client, so each check runs in a process of its own.
+A Hub on this machine answers. Its address must stand in the environment before anything imports
+the Hub's client, so all is read in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +39,29 @@ print(json.dumps({"first": first, "last": HfApi().dataset_info("alice/set").sha}
 
 READ = """
 import json, sys
-from pathlib import Path
 from hf_hardneg.errors import HardNegError
 from hf_hardneg.hub.recipe import load_recipe
 from hf_hardneg.hub.revisions import resolved
 from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_part
 
-try:
-    recipe = resolved(load_recipe(sys.argv[1], json.loads(sys.argv[2])))
+def read(path, overrides):
+    recipe = resolved(load_recipe(path, overrides))
     loaded, corpus = load_data(recipe)
     held_out = load_held_out_part(recipe, corpus)
-    found = {"rows": loaded.rows.to_dict(), "notes": loaded.notes, "ids": corpus.ids(range(len(corpus))),
-             "texts": corpus.texts(range(len(corpus))), "yaml": recipe.to_yaml(),
-             "grades": load_grades(recipe),
-             "held_out": held_out and [list(held_out.ids), list(held_out.texts), held_out.judgements]}
-except HardNegError as error:
-    found = {"error": type(error).__name__, "said": str(error)}
-print(json.dumps(found, default=dict))
+    every = range(len(corpus))
+    found = {"rows": loaded.rows.to_dict(), "notes": loaded.notes, "ids": corpus.ids(every),
+             "texts": corpus.texts(every), "yaml": recipe.to_yaml(), "grades": load_grades(recipe)}
+    if held_out:
+        found["held_out"] = [list(held_out.ids), list(held_out.texts), held_out.judgements]
+    return found
+
+answers = []
+for path, overrides in json.loads(sys.argv[1]):
+    try:
+        answers.append(read(path, overrides))
+    except HardNegError as error:
+        answers.append({"error": type(error).__name__, "said": str(error)})
+print(json.dumps(answers, default=dict))
 """
 
 RECIPE = """\
@@ -75,35 +81,85 @@ evaluation:
 """
 
 
-class LoopbackHub:
-    """A Hub on this machine with three data sets."""
+PAIRS = """\
+version: 1
+name: pairs
+data: {queries: alice/pairs, columns: {query: question, positive: answer}}
+mining: {strategy: bm25}
+outputs: [ids]
+"""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self._environment = {
-            **os.environ, "HF_ENDPOINT": url, "HF_TOKEN": "hf_alice", "HF_HUB_DISABLE_XET": "1",
-            "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HARDNEG_CACHE": str(folder / "cache"),
-        }  # fmt: skip
-        self.commits = self.run(FILL)
+FIRST = "the first commit"
+MISSING: dict[str, tuple[dict[str, Any], str]] = {
+    "repository": (
+        {"data.queries": "alice/none"},
+        "--set data.queries: data.queries is 'alice/none', and the Hub has no data set",
+    ),
+    "revision": ({"data.queries.revision": "f" * 40}, "has no revision 'ffff"),
+    "config": ({"data.queries.config": "querys"}, "cannot be loaded from the Hub"),
+    "which config": ({"data.corpus": "alice/set"}, "cannot be loaded from the Hub"),
+    "split": ({"data.split": "tset"}, "Did you mean 'test'?"),
+    "column": ({"data.columns": {"query": "txt"}}, "Did you mean 'text'?"),
+    "judgements": (
+        {"data.judgements": {"source": "alice/set:queries", "split": "queries"}},
+        "no column for the queries' ids",
+    ),
+}
+READS: dict[str, tuple[str, dict[str, Any]]] = {
+    "newest": (RECIPE, {}),
+    "older": (RECIPE, {"data.queries.revision": FIRST}),
+    "pairs": (PAIRS, {}),
+    "files": (
+        RECIPE[: RECIPE.index("evaluation")].replace("  split: train\n", ""),
+        {
+            "data.queries": "q.jsonl",
+            "data.judgements": "judged.tsv",
+            "data.columns": {"query": "words", "query_id": "qid", "positive_ids": "good"},
+        },
+    ),
+    **{name: (RECIPE, overrides) for name, (overrides, _) in MISSING.items()},
+}
 
-    def run(self, script: str, *arguments: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            env=self._environment, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
 
-    def read(self, text: str = RECIPE, **overrides: Any) -> Any:
-        path = self.folder / "r.yaml"
+@dataclass(frozen=True)
+class Answers:
+    """What was read for each of ``READS``, and two commits of ``alice/set``."""
+
+    read: dict[str, Any]
+    first: str
+    last: str
+
+
+def run(script: str, *arguments: str, url: str, folder: Path) -> Any:
+    environment = {
+        **os.environ, "HF_ENDPOINT": url, "HF_TOKEN": "hf_alice", "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HARDNEG_CACHE": str(folder / "cache"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def all_reads(url: str, folder: Path) -> Answers:
+    commits = run(FILL, url=url, folder=folder)
+    (folder / "q.jsonl").write_text('{"qid": 7, "words": "seven"}\n')
+    (folder / "judged.tsv").write_text("query-id\tcorpus-id\tscore\n7\t5\t1\n")
+    jobs = []
+    for name, (text, overrides) in READS.items():
+        path = folder / ("r.yaml" if text == RECIPE else f"{name}.yaml")
         path.write_text(text, encoding="utf-8")
-        keys = {name.replace("__", "."): value for name, value in overrides.items()}
-        return self.run(READ, str(path), json.dumps(keys))
+        given = {k: commits["first"] if v == FIRST else v for k, v in overrides.items()}
+        jobs.append((str(path), given))
+    found = run(READ, json.dumps(jobs), url=url, folder=folder)
+    return Answers(dict(zip(READS, found, strict=True)), commits["first"], commits["last"])
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     server = shared("tools", "local_hub.py")
     folder = tmp_path_factory.mktemp("hub")
     process = subprocess.Popen(
@@ -111,19 +167,17 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().split(" on ")[1].split()[0]
-        yield LoopbackHub(folder, url)
-    finally:
-        process.terminate()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    with process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split(" on ")[1].split()[0]
+            return all_reads(url, folder)
+        finally:
+            process.terminate()
 
 
-def test_queries_documents_and_judgements_are_joined_by_their_ids(hub: LoopbackHub) -> None:
-    found = hub.read()
+def test_queries_documents_and_judgements_are_joined_by_their_ids(hub: Answers) -> None:
+    found = hub.read["newest"]
     assert found["rows"] == {"query_id": ["q1"], "query": ["uno"], "positive_ids": [["1", "2"]]}
     assert found["ids"] == ["1", "2", "3", "4", "5", "6"]
     assert found["texts"][0] == "t body 1"
@@ -134,60 +188,26 @@ def test_queries_documents_and_judgements_are_joined_by_their_ids(hub: LoopbackH
     assert "2 of 3 queries have no positive" in notes
 
 
-def test_revisions_become_the_commits_that_were_read(hub: LoopbackHub) -> None:
-    found = hub.read()
-    assert f"alice/set:queries@{hub.commits['last']}" in found["yaml"]
-    old = hub.read(data__queries__revision=hub.commits["first"])
-    assert old["rows"]["query"] == ["one"]
-    assert f"alice/set:queries@{hub.commits['first']}" in old["yaml"]
+def test_revisions_become_the_commits_that_were_read(hub: Answers) -> None:
+    assert f"alice/set:queries@{hub.last}" in hub.read["newest"]["yaml"]
+    assert hub.read["older"]["rows"]["query"] == ["one"]
+    assert f"alice/set:queries@{hub.first}" in hub.read["older"]["yaml"]
 
 
-def test_pairs_bring_their_own_documents(hub: LoopbackHub) -> None:
-    text = """\
-version: 1
-name: pairs
-data: {queries: alice/pairs, columns: {query: question, positive: answer}}
-mining: {strategy: bm25}
-outputs: [ids]
-"""
-    found = hub.read(text)
+def test_pairs_bring_their_own_documents(hub: Answers) -> None:
+    found = hub.read["pairs"]
     assert found["rows"]["question"] == ["a", "b"]
     assert found["texts"] == ["x", "y"]
 
 
-def test_files_and_the_hub_go_together(hub: LoopbackHub) -> None:
-    (hub.folder / "q.jsonl").write_text('{"qid": 7, "words": "seven"}\n')
-    (hub.folder / "judged.tsv").write_text("query-id\tcorpus-id\tscore\n7\t5\t1\n")
-    text = RECIPE[: RECIPE.index("evaluation")].replace("  split: train\n", "")
-    found = hub.read(
-        text,
-        data__queries="q.jsonl",
-        data__judgements="judged.tsv",
-        data__columns={"query": "words", "query_id": "qid", "positive_ids": "good"},
-    )
+def test_files_and_the_hub_go_together(hub: Answers) -> None:
+    found = hub.read["files"]
     assert found["rows"] == {"qid": ["7"], "words": ["seven"], "good": [["5"]]}
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        (
-            "data__queries",
-            "alice/none",
-            "--set data.queries: data.queries is 'alice/none', and the Hub has no",
-        ),
-        ("data__queries__revision", "f" * 40, "has no revision 'ffff"),
-        ("data__queries__config", "querys", "cannot be loaded from the Hub"),
-        ("data__corpus", "alice/set", "r.yaml|cannot be loaded from the Hub"),
-        ("data__split", "tset", "Did you mean 'test'?"),
-        ("data__columns", {"query": "txt"}, "Did you mean 'text'?"),
-        ("data__judgements", "alice/set:queries", "no column for the documents' ids|no column for"),
-    ],
-)
-def test_what_is_not_there_is_said_with_its_place(
-    hub: LoopbackHub, key: str, value: object, said: str
-) -> None:
-    found = hub.read(**{key: value})
+@pytest.mark.parametrize("name", MISSING)
+def test_what_is_not_there_is_said_with_its_place(hub: Answers, name: str) -> None:
+    found, said = hub.read[name], MISSING[name][1]
     assert found.get("error") in ("RecipeError", "ColumnError")
     assert any(part in found["said"] for part in said.split("|"))
     assert "hf_alice" not in found["said"]

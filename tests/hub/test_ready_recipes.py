@@ -20,6 +20,7 @@ from hf_hardneg.miner import OfflineMiner
 
 FOLDER = Path(__file__).parents[2] / "hub_recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
+PARTS = "".join(path.read_text() for path in FOLDER.glob("parts/*.yaml"))
 LOCAL = ("stdlib-docstrings", "beir-folder", "own-corpus")
 
 
@@ -43,15 +44,16 @@ JUDGED_INT = {"query-id": int, "corpus-id": int, "score": int}
 PAIR = {"anchor": str, "positive": str}
 HUB = "huggingface.co/datasets/"
 SCIFACT = f"the card of {HUB}BeIR/scifact (dataset_info)"
+MSMARCO = f"{HUB}sentence-transformers/msmarco-corpus README.md"
 FIQA = f"the viewer of {HUB}BeIR/fiqa-qrels"
 
 KNOWN: dict[tuple[str, str | None], Seen] = {
-    ("sentence-transformers/msmarco", "queries"): Seen(
-        {"query_id": str, "query": str}, ("train",), f"{HUB}sentence-transformers/msmarco README.md"
+    ("sentence-transformers/msmarco-corpus", "query"): Seen(
+        {"qid": int, "text": str}, ("train",), MSMARCO
     ),
-    ("sentence-transformers/msmarco", "corpus"): Seen(
-        {"passage_id": str, "passage": str}, ("train",),
-        f"{HUB}sentence-transformers/msmarco README.md",
+    ("sentence-transformers/msmarco-corpus", "passage"): Seen(
+        {"pid": int, "text": str}, ("train",),
+        MSMARCO,
     ),
     ("BeIR/msmarco-qrels", None): Seen(
         JUDGED_INT, ("train", "validation", "test"), FIQA, sure=False
@@ -144,6 +146,8 @@ def test_a_ready_recipe_is_right(path: Path, tmp_path: Path) -> None:
     for source in sources(recipe):
         if not source.is_local:
             seen = KNOWN[source.name, source.config]
+            if not seen.sure:  # then the recipe says so
+                assert "not seen" in path.read_text() + PARTS
             if source.split is not None:
                 assert source.split in seen.splits
             assert source.revision is None or len(source.revision) == 40
@@ -158,9 +162,7 @@ def test_its_columns_and_splits_are_those_of_its_data(path: Path) -> None:
     loaded, corpus = load_data(recipe)
     assert corpus is not None
     found = find_columns(loaded.rows.column_names, recipe.data.columns)
-    if recipe.data.judgements or (
-        recipe.data.split == "train" and recipe.data.columns.positive is None
-    ):
+    if recipe.data.columns.positive is None:
         assert found.positive_ids is not None
         ids = [name for row in loaded.rows[found.positive_ids] for name in row]
         assert (corpus.rows_of_ids(ids) >= 0).all()
@@ -170,6 +172,15 @@ def test_its_columns_and_splits_are_those_of_its_data(path: Path) -> None:
     held_out = load_held_out_part(recipe, corpus)
     if held_out is not None:
         held_out.check(corpus)
+
+
+def test_the_recipe_of_the_docs_is_right(tmp_path: Path) -> None:
+    page = (FOLDER.parent / "docs" / "recipes.md").read_text(encoding="utf-8")
+    block = page.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "base.yaml").write_text("publish: {private: true}\n")
+    (tmp_path / "r.yaml").write_text(block)
+    recipe = load_recipe(tmp_path / "r.yaml")
+    assert (recipe.publish.private, recipe.mining.underfilled) == (True, "drop")
 
 
 @pytest.mark.parametrize("name", ["beir-folder", "own-corpus"])
@@ -182,13 +193,14 @@ def test_the_small_ones_run(name: str) -> None:
         corpus=corpus,
         num_negatives=recipe.mining.num_negatives,
         seed=recipe.mining.seed,
+        underfilled=recipe.mining.underfilled,
         query_column=recipe.data.columns.query,
         query_id_column=recipe.data.columns.query_id,
         **options,
     )
     mined = miner.mine(loaded.rows)
     assert len(mined) == 8
-    assert all(mined["hard_negative_ids"])
+    assert {len(names) for names in mined["hard_negative_ids"]} == {3}
     held_out = load_held_out_part(recipe, corpus)
     assert held_out is not None
     assert list(held_out.ids) == ["q9", "q10", "q11", "q12"]

@@ -98,6 +98,9 @@ def test_the_numbers_of_a_preset_are_the_default(load: Load) -> None:
         ("threshold: 0.2", "seed: 3", 10, "a key beside: mining.seed"),
         ("threshold: 0.2", "model: /models/x", 10, "is not relative to the recipe's folder"),
         ("threshold: 0.2", "model: ../x", 10, "has '..' in it"),
+        ("threshold: 0.2", "model: 'http://u:pw@h/x'", 10, "a password in it"),
+        ("bm25+denoised", "bm25+denoised(model='http://u:pw@h')", 9, "a password in it"),
+        ("outputs:", 'publish: {tags: ["a\\u202eb"]}\noutputs:', 12, "text of one line"),
         ("bm25+denoised", "bm25+denoised(model='./x')", 9, "denoised.model: ./..."),
         ("[n-tuple, ids]", "\n  - n-tuple\n  - n-tupel", 14, "Did you mean 'n-tuple'?"),
         ("[n-tuple, ids]", "[ids, ids]", 12, "in the list twice"),
@@ -187,11 +190,11 @@ def test_aliases_of_a_few_values_are_fine(load: Load) -> None:
 
 def test_words_mean_what_they_say(load: Load) -> None:
     text = changed("threshold: 0.2", "threshold: 1e-3")
-    text += "publish: {language: [no, en], tags: [on, '2024', 2024-01-01]}\n"
+    text += "publish: {language: [no, en], tags: [on, '2024', 2024-01-01, '1e5', '-1E-3']}\n"
     recipe = load(text)
     assert recipe.mining.settings == {"threshold": 0.001}
     assert recipe.publish.language == ("no", "en")
-    assert recipe.publish.tags == ("on", "2024", "2024-01-01")
+    assert recipe.publish.tags == ("on", "2024", "2024-01-01", "1e5", "-1E-3")
     assert load(recipe.to_yaml()) == recipe
 
 
@@ -237,8 +240,11 @@ def test_overrides_are_laid_over(load: Load) -> None:
 
 
 def test_another_source_does_not_keep_the_revision_of_the_old_one(load: Load) -> None:
-    other = load(BASE, {"data.queries": "other/set"}).data.queries
-    assert other == Source("other/set")
+    for other in ("other/set", {"source": "other/set"}):
+        assert load(BASE, {"data.queries": other}).data.queries == Source("other/set")
+    long = changed("BeIR/scifact:queries@main", "{source: BeIR/scifact, revision: main}")
+    for other in ("other/set", {"source": "other/set"}):
+        assert load(long, {"data.queries": other}).data.queries == Source("other/set")
 
 
 @pytest.mark.parametrize(

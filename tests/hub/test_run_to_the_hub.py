@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from hub_server import LoopbackHub
+from tiny_models import save_bi_encoder
 
 RECIPES = Path(__file__).parents[2] / "hub_recipes"
 NAME = "alice/small"
-TOKEN = "hf_alice"  # noqa: S105 - of the Hub on loopback
+TOKEN = "hf_alice"
 
 TRAIN = """
 import sys
@@ -75,7 +76,7 @@ def called(environment: dict[str, str], *arguments: object, status: int = 0) -> 
 
 
 def test_from_raw_data_to_the_hub_and_back(
-    hub: LoopbackHub, environment: dict[str, str], tmp_path: Path, static_model: Path
+    hub: LoopbackHub, environment: dict[str, str], tmp_path: Path
 ) -> None:
     tool = ["-m", "hf_hardneg"]
     recipe, out = RECIPES / "beir-folder.yaml", tmp_path / "out"
@@ -92,7 +93,8 @@ def test_from_raw_data_to_the_hub_and_back(
     assert "Identical" in called(environment, *again)
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
-    trained = called(environment, script, NAME, tmp_path / "model", static_model)
+    model = save_bi_encoder(tmp_path / "model")
+    trained = called(environment, script, NAME, tmp_path / "steps", model)
     assert trained.strip().endswith("trained")
     once_more = [*asked, "--output", out, "--overwrite", "--push", "--format", "json"]
     second = json.loads(called(environment, *once_more))["pushed"]
