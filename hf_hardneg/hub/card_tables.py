@@ -229,13 +229,12 @@ def rates(found: Sequence[Rate]) -> Markdown:
 
 
 def details(rate: Rate) -> Markdown:
-    """Return the further figures of an estimator that are single values."""
-    plain = (bool, int, float, str)
+    """Return the further shares and bounds of an estimator; its counts are in the report."""
     return Markdown(
         ", ".join(
-            f"{code(name)} {inline(value if isinstance(value, str) else number(value), 120)}"
+            f"{code(name)} {inline(number(value))}"
             for name, value in rate.details.items()
-            if isinstance(value, plain)
+            if isinstance(value, float)
         )
     )
 

@@ -66,7 +66,7 @@ def test_texts_of_data_are_texts_everywhere(facts: CardFacts) -> None:
     assert "javascript" not in outside
     assert "b.c" not in "".join(re.findall(r'href="([^"]*)"', outside))
     assert page.count("<!-- /hf-hardneg -->") == 1
-    assert page.count("<details>") == page.count("</details>") == 2
+    assert page.count("<details>") == page.count("</details>") == 3
     assert page.count("<h1>") == 1
     assert "\u202e" not in text
 
