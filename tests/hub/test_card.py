@@ -148,3 +148,17 @@ def test_the_drawing_is_the_same_each_time(facts: CardFacts) -> None:
     drawn = plots.draw_scores(facts.report)
     assert drawn.startswith(b"\x89PNG")
     assert drawn == plots.draw_scores(facts.report)
+
+
+def test_configs_of_others_stay_and_those_that_were_ours_go(facts: CardFacts) -> None:
+    theirs = (
+        "---\nconfigs:\n- {config_name: own, data_files: own.csv, default: true}\n---\n# Mine\n"
+    )
+    first = card_text(facts, theirs)
+    fewer = card_text(replace(facts, configs=facts.configs[:1]), first)
+    for text, names in ((first, [one.name for one in facts.configs]), (fewer, ["n-tuple"])):
+        values, _ = split_card(text)
+        assert values is not None
+        assert [one["config_name"] for one in values["configs"]] == ["own", *names]
+        assert [one["config_name"] for one in values["configs"] if one.get("default")] == ["own"]
+        assert check_card(text) == []
