@@ -82,8 +82,9 @@ def make_case(folder: Path) -> Case:
     collection = write_collection(folder / "beir")
     deeper = judgements(collection, folder / "deeper.tsv")
     output = folder / "mined"
+    options = ("--judgements", deeper, "--hidden-positives", "--output", output)
     succeed("mine", "--queries", collection.folder, "--strategy", STRATEGY, "--num-negatives",
-            NEGATIVES, "--judgements", deeper, "--hidden-positives", "--output", output)  # fmt: skip
+            NEGATIVES, *options)  # fmt: skip
     corpus = Corpus(collection.folder)
     rows = collection.rows()
     miner = OfflineMiner(STRATEGY, corpus=corpus, num_negatives=NEGATIVES)

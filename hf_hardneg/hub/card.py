@@ -19,7 +19,7 @@ __all__ = ["BEGIN", "END", "card_text", "check_card"]
 
 BEGIN, END = "<!-- hf-hardneg: {names} -->", "<!-- /hf-hardneg -->"
 """Between them stands what is ours."""
-OURS = re.compile(r"<!-- hf-hardneg: [^\n]*? -->\n.*?<!-- /hf-hardneg -->\n?", re.DOTALL)
+OURS = re.compile(r"<!-- hf-hardneg: ([^\n]*?) -->\n.*?<!-- /hf-hardneg -->\n?", re.DOTALL)
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 SHOWN = 3
@@ -61,6 +61,11 @@ def card_text(facts: CardFacts, existing: str | None = None, *, plot: bool | Non
     merged = {**(theirs or {}), **values}
     merged["tags"] = _together(theirs, values, "tags")
     found = OURS.search(body)
+    before = found[1].split(",") if found else []
+    if configs := _configs((theirs or {}).get("configs"), values.get("configs"), before):
+        merged["configs"] = configs
+    else:
+        merged.pop("configs", None)
     if found is None:
         kept = body.strip("\n")
         return front_matter(merged) + f"\n{kept}\n\n{ours}" if kept else front_matter(merged) + ours
@@ -71,6 +76,16 @@ def card_text(facts: CardFacts, existing: str | None = None, *, plot: bool | Non
 def _together(theirs: Mapping[str, Any] | None, ours: Mapping[str, Any], name: str) -> list[Any]:
     given = (theirs or {}).get(name) or []
     return list(dict.fromkeys([*(given if isinstance(given, list) else [given]), *ours[name]]))
+
+
+def _configs(theirs: object, ours: Sequence[Any] | None, before: Sequence[str]) -> list[Any]:
+    """Return the configs of others, then ours; those that were ours before are not of others."""
+    own = {one["config_name"] for one in ours or ()} | set(before)
+    given = theirs if isinstance(theirs, list) else []
+    kept = [one for one in given if not (isinstance(one, dict) and one.get("config_name") in own)]
+    taken = any(isinstance(one, dict) and one.get("default") is True for one in kept)
+    fresh = [{k: v for k, v in one.items() if not (taken and k == "default")} for one in ours or ()]
+    return [*kept, *fresh]
 
 
 def _marked(facts: CardFacts, plot: bool | None) -> str:

@@ -53,7 +53,7 @@ def summary(facts: CardFacts) -> Markdown:
         if MRR in one.measures:
             lines.append((inline(f"{MRR} of {one.what}", 120), _measure(one.measures[MRR])))
     lines.append(("licence", inline(facts.licence or "none can be stated")))
-    return table(["", ""], lines)
+    return table(["in short", ""], lines)
 
 
 def _first_rate(rates: Sequence[Rate]) -> str:
@@ -168,7 +168,7 @@ def versions(recipe: Mapping[str, Any]) -> Markdown:
     known = {"strategy", "num_negatives", "underfilled", "seed", "corpus", "versions", "models"}
     for name in sorted(set(recipe) - known):
         lines.append((name, code(json.dumps(recipe[name], ensure_ascii=False, sort_keys=True))))
-    return table(["", ""], lines)
+    return table(["setting", "value"], lines)
 
 
 def rows(report: Report) -> Markdown:
@@ -187,7 +187,7 @@ def rows(report: Report) -> Markdown:
     lines.append(("negatives", report.slots_chosen))
     lines.append(("of these random documents, to fill rows up", report.slots_filled))
     lines += [(f"of these {name}", of) for name, of in report.strata.items()]
-    return table(["", ">number"], [(name, f"{of:,}") for name, of in lines])
+    return table(["rows and negatives", ">number"], [(name, f"{of:,}") for name, of in lines])
 
 
 def candidates(report: Report) -> Markdown:
@@ -229,13 +229,12 @@ def rates(found: Sequence[Rate]) -> Markdown:
 
 
 def details(rate: Rate) -> Markdown:
-    """Return the further figures of an estimator that are single values."""
-    plain = (bool, int, float, str)
+    """Return the further shares and bounds of an estimator; its counts are in the report."""
     return Markdown(
         ", ".join(
-            f"{code(name)} {inline(value if isinstance(value, str) else number(value), 120)}"
+            f"{code(name)} {inline(number(value))}"
             for name, value in rate.details.items()
-            if isinstance(value, plain)
+            if isinstance(value, float)
         )
     )
 
@@ -287,13 +286,13 @@ def hardness(report: Report) -> Markdown | None:
     lines = list(report.hardness.lines())
     if report.mean_rank is not None:
         lines.append(("mean rank among the candidates", f"{report.mean_rank:.1f}"))
-    return table(["", ">"], lines)
+    return table(["hardness", ">figure"], lines)
 
 
 def spread(facts: CardFacts) -> Markdown | None:
     """Return how the negatives are spread over documents, ``None`` where nobody looked."""
     found = facts.diversity
-    return None if found is None else table(["", ">"], list(_spread(facts)))
+    return None if found is None else table(["diversity", ">figure"], list(_spread(facts)))
 
 
 def _spread(facts: CardFacts) -> Iterator[tuple[object, str]]:

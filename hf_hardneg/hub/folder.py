@@ -203,9 +203,9 @@ def _bytes(values: pa.Array) -> int:
     if any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string,
                                    pa.types.is_binary, pa.types.is_large_binary)):  # fmt: skip
         lengths = pc.sum(pc.binary_length(values)).as_py()
-        return 4 * len(values) + (lengths or 0)
+        return 4 * len(values) + int(lengths or 0)
     try:
-        return max(kind.bit_width // 8, 1) * len(values)
+        return max(int(kind.bit_width) // 8, 1) * len(values)
     except ValueError:  # a type without a width of its own
         return 8 * len(values)
 

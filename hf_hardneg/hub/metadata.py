@@ -55,7 +55,7 @@ def metadata_of(facts: CardFacts) -> dict[str, Any]:
         one.name for one in facts.sources if one.role != "model" and HUB_NAME.fullmatch(one.name)
     ]
     licence, extra = _licence(facts.licence)
-    data = DatasetCardData(
+    data: Any = DatasetCardData(  # says of its own to_dict no types
         language=list(facts.language) or None,
         license=licence,
         pretty_name=plain(facts.pretty_name) or None,
@@ -71,7 +71,7 @@ def metadata_of(facts: CardFacts) -> dict[str, Any]:
     return values
 
 
-def _licence(licence: str | None) -> tuple[str | None, dict[str, str]]:
+def _licence(licence: str | None) -> tuple[str | None, dict[str, Any]]:
     if licence is None or licence in LICENCES:
         return licence, {}
     return "other", {"license_name": plain(licence)}
@@ -111,9 +111,7 @@ def _path(facts: CardFacts, name: str) -> str:
 
 def front_matter(values: Mapping[str, Any]) -> str:
     """Return metadata as it stands at the beginning of a card, between lines of dashes."""
-    from huggingface_hub.utils import yaml_dump
-
-    return f"---\n{yaml_dump(dict(values), sort_keys=False)}---\n"
+    return f"---\n{yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)}---\n"
 
 
 def split_card(text: str) -> tuple[dict[str, Any] | None, str]:
@@ -145,7 +143,7 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice, as the Hub does; PyYAML would keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for place, key in enumerate(keys) if key in keys[:place]]
         if twice:
             raise yaml.YAMLError(f"the key {twice[0]!r} stands twice")

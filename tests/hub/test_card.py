@@ -66,7 +66,7 @@ def test_texts_of_data_are_texts_everywhere(facts: CardFacts) -> None:
     assert "javascript" not in outside
     assert "b.c" not in "".join(re.findall(r'href="([^"]*)"', outside))
     assert page.count("<!-- /hf-hardneg -->") == 1
-    assert page.count("<details>") == page.count("</details>") == 2
+    assert page.count("<details>") == page.count("</details>") == 3
     assert page.count("<h1>") == 1
     assert "\u202e" not in text
 
@@ -148,3 +148,17 @@ def test_the_drawing_is_the_same_each_time(facts: CardFacts) -> None:
     drawn = plots.draw_scores(facts.report)
     assert drawn.startswith(b"\x89PNG")
     assert drawn == plots.draw_scores(facts.report)
+
+
+def test_configs_of_others_stay_and_those_that_were_ours_go(facts: CardFacts) -> None:
+    theirs = (
+        "---\nconfigs:\n- {config_name: own, data_files: own.csv, default: true}\n---\n# Mine\n"
+    )
+    first = card_text(facts, theirs)
+    fewer = card_text(replace(facts, configs=facts.configs[:1]), first)
+    for text, names in ((first, [one.name for one in facts.configs]), (fewer, ["n-tuple"])):
+        values, _ = split_card(text)
+        assert values is not None
+        assert [one["config_name"] for one in values["configs"]] == ["own", *names]
+        assert [one["config_name"] for one in values["configs"] if one.get("default")] == ["own"]
+        assert check_card(text) == []
