@@ -48,6 +48,8 @@ from hf_hardneg.cli_options import (
     YesOption,
 )
 from hf_hardneg.cli_output import NOT_RESUMABLE, RESUMABLE, clear_errors, console, settings_of
+from hf_hardneg.cli_push import EXAMPLES as PUSH_EXAMPLES
+from hf_hardneg.cli_push import push
 from hf_hardneg.cli_sample import sample
 
 if TYPE_CHECKING:
@@ -288,6 +290,7 @@ app.command()(sample)
 app.command()(audit)
 app.command("calibrate")(calibrate)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog=PUSH_EXAMPLES)(push)
 
 
 def _ignore_interruptions() -> None:
