@@ -15,6 +15,7 @@ from small_collection import fail, invoke, succeed
 def folder(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A publication, while the Hub of the environment is on loopback and the token is there."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    monkeypatch.setattr("hf_hardneg.hub.retries.default_wait", lambda _: 0.0)
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     return publication(tmp_path / "set")
 
