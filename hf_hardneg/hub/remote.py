@@ -186,7 +186,10 @@ class Remote:
         if isinstance(content.source, bytes):
             return CommitOperationAdd(path, content.source)
         if path not in self._operations:
-            self._operations[path] = CommitOperationAdd(path, str(content.source))
+            made = CommitOperationAdd(path, str(content.source))
+            # It has been taken already; without it the client reads the file once more.
+            made.upload_info.sha256 = bytes.fromhex(content.sha256)
+            self._operations[path] = made
         return self._operations[path]
 
     def commit_with(self, mark: str, revision: str, since: Iterable[str]) -> str | None:
