@@ -24,6 +24,7 @@ from benchmarks import (
     miner_hash,
     preset_table,
     presets,
+    publishing,
     risk_cross_encoder,
     risk_curves,
     select_from_pool,
@@ -59,6 +60,7 @@ BENCHMARKS = {
     "false_negative_coverage": false_negative_coverage.run,
     "compare": compare.run,
     "compare_minilm": compare.run_minilm,
+    "publishing": publishing.run,
     "gpu": gpu.run,
 }
 ONCE = (

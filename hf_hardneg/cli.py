@@ -49,6 +49,8 @@ from hf_hardneg.cli_options import (
     YesOption,
 )
 from hf_hardneg.cli_output import NOT_RESUMABLE, RESUMABLE, clear_errors, console, settings_of
+from hf_hardneg.cli_push import EXAMPLES as PUSH_EXAMPLES
+from hf_hardneg.cli_push import push
 from hf_hardneg.cli_recipe import recipe
 from hf_hardneg.cli_reproduce import reproduce
 from hf_hardneg.cli_run import run
@@ -292,6 +294,7 @@ app.command()(sample)
 app.command()(audit)
 app.command("calibrate")(calibrate)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog=PUSH_EXAMPLES)(push)
 app.add_typer(recipe)
 app.command()(run)
 app.command()(reproduce)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from benchmarks.child import Measured
+from benchmarks.memory import own_mib, watched
 from hf_hardneg.arrow import list_array
 from hf_hardneg.evaluation.audit import audit as look
 from hf_hardneg.mined_set import MinedSet
@@ -118,36 +116,10 @@ def make(corpus: str, rows: int, path: str) -> Measured:
     return Measured({"bytes": os.path.getsize(path)})
 
 
-def _own_mib() -> float:
-    """Return the memory that is the process's own now: without the pages of mapped files."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-@contextmanager
-def _watched(period: float = 0.01) -> Iterator[Callable[[], float]]:
-    """Give the largest own memory seen so far."""
-    seen, done = [_own_mib()], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(period):
-            seen[0] = max(seen[0], _own_mib())
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield lambda: seen[0]
-    finally:
-        done.set()
-        thread.join()
-
-
 def audit(path: str, rows: int, near_duplicates: int) -> Measured:
     """Audit the set."""
-    before = _own_mib()
-    with _watched() as peak:
+    before = own_mib()
+    with watched() as peak:
         started = time.perf_counter()
         found = look(MinedSet.of(Dataset.from_file(path)), near_duplicates=near_duplicates)
         seconds = time.perf_counter() - started

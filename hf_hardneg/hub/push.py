@@ -177,9 +177,7 @@ class _Push:
     @property
     def description(self) -> str:
         """Text below the title."""
-        from hf_hardneg import __version__
-
-        return f"Published by hf-hardneg {__version__}.\n\n{self.mark}"
+        return f"Published with hf-hardneg.\n\n{self.mark}"
 
     def run(self) -> Pushed:
         """Bring the content there, and make sure that it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from hf_hardneg.hub.publication import Content
 
@@ -138,16 +139,13 @@ class Remote:
 
     def read(self, path: str, commit: str) -> bytes:
         """Return the bytes of a file, past every cache."""
-        from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import (  # type: ignore[attr-defined]
             build_hf_headers,
             get_session,
             hf_raise_for_status,
         )
 
-        url = hf_hub_url(
-            self.name, path, repo_type=KIND, revision=commit, endpoint=self.api.endpoint
-        )
+        url = f"{self.url}/resolve/{commit}/{quote(path)}"
         answer = get_session().get(url, headers=build_hf_headers(token=self.token))
         hf_raise_for_status(answer)
         return bytes(answer.content)
@@ -188,7 +186,10 @@ class Remote:
         if isinstance(content.source, bytes):
             return CommitOperationAdd(path, content.source)
         if path not in self._operations:
-            self._operations[path] = CommitOperationAdd(path, str(content.source))
+            made = CommitOperationAdd(path, str(content.source))
+            # It has been taken already; without it the client reads the file once more.
+            made.upload_info.sha256 = bytes.fromhex(content.sha256)
+            self._operations[path] = made
         return self._operations[path]
 
     def commit_with(self, mark: str, revision: str, since: Iterable[str]) -> str | None:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,9 @@ def step(train):
 
 
 step(load_dataset(name, "n-tuple", split="train"))
-ids, corpus, queries = (load_dataset(name, own, split="train") for own in ("ids", "corpus", "queries"))
+ids, corpus, queries = (
+    load_dataset(name, own, split="train") for own in ("ids", "corpus", "queries")
+)
 full = [row for row in ids if len(row["negative_ids"]) == 3]
 train = ids.from_list(
     [{"query_id": row["query_id"], "positive_id": row["positive_ids"][0],
@@ -59,8 +60,8 @@ print("trained")
 
 
 @pytest.fixture
-def environment(hub: LoopbackHub, tmp_path: Path) -> Iterator[dict[str, str]]:
-    yield {
+def environment(hub: LoopbackHub, tmp_path: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1",
@@ -87,7 +88,7 @@ def test_from_raw_data_to_the_hub_and_back(
     told = called(environment, *asked, "--output", out, "--push", "--format", "json")
     pushed = json.loads(told)["pushed"]
     assert pushed["repository"] == NAME
-    assert [one.id for one in hub.history(NAME)][0] == pushed["commit"]
+    assert hub.history(NAME)[0].sha == pushed["commit"]
     assert len(hub.history(NAME)) == 2  # the empty repository, and the one commit
     again = [*tool, "reproduce", NAME, "--data", RECIPES, "--cache-dir", tmp_path / "other"]
     assert "Identical" in called(environment, *again)
