@@ -64,6 +64,9 @@ def push(
             help="Put it beside a card and files that hf-hardneg did not write; they stay.",
         ),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish whatever the audit found; the card names it.")
+    ] = False,
     message: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Title of the commit.")
     ] = None,
@@ -71,8 +74,10 @@ def push(
 ) -> None:
     """Publish a folder on the Hub in one commit. The access token is that of 'hf auth login'."""
     with clear_errors(display, INTERRUPTED):
+        from hf_hardneg.hub.publish import check_audit
         from hf_hardneg.hub.push import push_folder
 
+        check_audit(folder, force=force)
         screen = console(stderr=True)
         done = push_folder(
             folder,

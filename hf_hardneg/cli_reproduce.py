@@ -23,6 +23,10 @@ SourceArgument = Annotated[
     str,
     typer.Argument(metavar="REPO", help="A published set, owner/name, or the folder of one."),
 ]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="One of the set that is meant, if there are several."),
+]
 RevisionOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Branch, tag or commit.  [default: the newest]")
 ]
@@ -34,6 +38,7 @@ DataOption = Annotated[
 
 def reproduce(
     source: SourceArgument,
+    config: ConfigOption = None,
     revision: RevisionOption = None,
     data: DataOption = None,
     num_proc: NumProcOption = None,
@@ -49,6 +54,7 @@ def reproduce(
 
         found = again(
             source,
+            config=config,
             revision=revision,
             data=data,
             cache_dir=cache_dir,

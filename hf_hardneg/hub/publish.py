@@ -1,15 +1,19 @@
-"""Publishing what a recipe has made: not before the audit passes."""
+"""Publishing what was made: not before the audit passes."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from hf_hardneg.errors import HubError, RecipeError
 from hf_hardneg.hub.build import Built
+from hf_hardneg.hub.folder import REPORT
 from hf_hardneg.hub.push import Pushed, push_folder
 from hf_hardneg.hub.recipe_schema import Recipe
 
-__all__ = ["check_publishing", "publish"]
+__all__ = ["check_audit", "check_publishing", "publish"]
 
 Say = Callable[[str], object]
 
@@ -26,6 +30,30 @@ def check_publishing(recipe: Recipe) -> str:
             "say --set publish.repository=owner/name."
         )
     return recipe.publish.repository
+
+
+def check_audit(folder: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Refuse a folder whose audit found errors; its card says what they are.
+
+    Raises:
+        HubError: the audit found errors, and ``force`` is not given; or the report is damaged.
+    """
+    errors = _audit_errors(Path(folder) / REPORT)
+    if errors and not force:
+        raise HubError(
+            f"nothing was published: {errors} checks of the audit found errors, see "
+            f"{str(Path(folder) / 'README.md')!r}. Mend the set, or say --force: the card says "
+            "what they are."
+        )
+
+
+def _audit_errors(report: Path) -> int:
+    """Return how many checks found errors; 0 where no audit is in the report."""
+    try:
+        values = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
+        return int((values.get("audit") or {}).get("errors", 0))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise HubError(f"{str(report)!r} is no report of hf-hardneg: {error}.") from error
 
 
 def publish(
@@ -53,12 +81,7 @@ def publish(
     repository = check_publishing(built.recipe)
     if built.folder is None:
         raise HubError("this process has written no folder; the first one of the job publishes.")
-    if built.audit_errors and not force:
-        raise HubError(
-            f"nothing was published: {built.audit_errors} checks of the audit found errors, see "
-            f"{str(built.folder / 'README.md')!r}. Mend the set, or say --force, and the card says "
-            "that it was published all the same."
-        )
+    check_audit(built.folder, force=force)
     return push_folder(
         built.folder,
         repository,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from hf_hardneg.errors import HubError
 from hf_hardneg.hub.access import Access, check_name, check_revision, find_token
+from hf_hardneg.hub.card import check_card
 from hf_hardneg.hub.card_merging import merge_cards
 from hf_hardneg.hub.changes import Changes, changes
 from hf_hardneg.hub.failures import explained
@@ -106,7 +105,7 @@ def push_folder(
     failure: HubError | None = None
     try:
         publication = Publication.read(folder, secret)
-        look = check or _card_check()
+        look = check or check_card
         problems = look(publication.card)
         if problems:
             raise HubError(
@@ -127,15 +126,6 @@ def push_folder(
             raise
     # Not inside the handler: the error handled there would be kept behind ours.
     raise failure
-
-
-def _card_check() -> Callable[[str], list[str]]:
-    """Return the check of the package's cards; one that finds nothing where it has none."""
-    name = "hf_hardneg.hub.card"
-    if find_spec(name) is None:
-        return lambda _: []
-    found: Callable[[str], list[str]] = import_module(name).check_card
-    return found
 
 
 def _redacting(say: Callable[[str], object] | None, token: str) -> Callable[[str], object]:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from hf_hardneg.errors import HubError
 from hf_hardneg.hub.build import build
+from hf_hardneg.hub.card_parts import ROOT, Card
 from hf_hardneg.hub.folder import FILES, RECIPE
 from hf_hardneg.hub.recipe import load_recipe
 
@@ -99,6 +100,7 @@ class Reproduction:
 def reproduce(
     source: str,
     *,
+    config: str | None = None,
     revision: str | None = None,
     data: str | os.PathLike[str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -110,6 +112,7 @@ def reproduce(
 
     Args:
         source: a data set on the Hub, ``owner/name``, or a folder that ``hf-hardneg run`` wrote.
+        config: where several sets were published beside each other, one of those that is meant.
         revision: of the data set.
         data: folder in which paths of the recipe start; needed where it names files.
         cache_dir: see :func:`hf_hardneg.cache.cache_root`.
@@ -123,8 +126,9 @@ def reproduce(
         HardNegError: whatever mining raises.
     """
     fetch = _local(Path(source)) if os.path.isdir(source) else _remote(source, revision)
-    published = json.loads(fetch(FILES).read_text(encoding="utf-8"))
-    recipe = load_recipe(fetch(RECIPE))
+    home = _home(fetch("README.md"), source, config)
+    published = json.loads(fetch(home + FILES.removeprefix(ROOT)).read_text(encoding="utf-8"))
+    recipe = load_recipe(fetch(home + RECIPE.removeprefix(ROOT)))
     if data is not None:
         recipe = replace(recipe, folder=Path(data).expanduser())
     with tempfile.TemporaryDirectory(prefix="hf-hardneg-") as scratch:
@@ -138,6 +142,28 @@ def reproduce(
         differences = tuple(_compared(published, made, fetch, again))
     paths = (set(published) | set(made)) - {VERSIONS}
     return Reproduction(source, len(paths), differences, _versions(published, made))
+
+
+def _home(card: Path, source: str, config: str | None) -> str:
+    """Return the folder of the recipe and what belongs to it, with a slash behind.
+
+    Raises:
+        HubError: there is no block of ours in the card, or which of several is not clear.
+    """
+    blocks = Card.read(card.read_text(encoding="utf-8"), f"the card of {source}").blocks
+    if not blocks:
+        raise HubError(
+            f"{source} has no card of hf-hardneg: it was not published by it, so there is nothing "
+            "to make again."
+        )
+    found = [one for one in blocks if config is None or config in one.configs]
+    if len(found) != 1:
+        names = "; ".join(", ".join(one.configs) for one in blocks)
+        raise HubError(
+            f"{source} holds {len(blocks)} sets, with the configs {names}"
+            + (f"; none has {config!r}." if config else ". Name a config of one of them.")
+        )
+    return found[0].home
 
 
 def _local(folder: Path) -> Callable[[str], Path]:

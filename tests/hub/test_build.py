@@ -177,5 +177,5 @@ def test_what_is_not_the_same_is_named_with_its_row(home: Path, tmp_path: Path) 
 
 
 def test_nothing_to_reproduce(tmp_path: Path) -> None:
-    with pytest.raises(HubError, match=r"has no hardneg/files\.json"):
+    with pytest.raises(HubError, match=r"has no README\.md"):
         reproduce(str(tmp_path))

@@ -49,9 +49,8 @@ train = ids.from_list(
     [{"query_id": row["query_id"], "positive_id": row["positive_ids"][0],
       "negative_ids": row["negative_ids"]} for row in full]
 )
-texts = {"query_id": dict(zip(queries["query_id"][:], queries["query"][:]))}
-documents = dict(zip(corpus["id"][:], corpus["text"][:]))
-train.set_transform(resolve_ids({**texts, "positive_id": documents, "negative_ids": documents}))
+lookups = {"query_id": queries, "positive_id": corpus, "negative_ids": corpus}
+train.set_transform(resolve_ids(lookups))
 step(train)
 streamed = list(load_dataset(name, "pool", split="train", streaming=True))
 assert streamed == load_dataset(name, "pool", split="train").to_list()
@@ -64,7 +63,8 @@ def environment(hub: LoopbackHub, tmp_path: Path) -> dict[str, str]:
     return {
         **os.environ,
         "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
 
 
