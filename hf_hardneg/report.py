@@ -299,6 +299,7 @@ def report_of(
     seconds: Mapping[str, float] | None = None,
     corpus: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
+    totals: Totals | None = None,
 ) -> Report:
     """Make the report of a mined set from the columns that mining wrote.
 
@@ -315,11 +316,12 @@ def report_of(
         seconds: by stage.
         corpus: what to say of the corpus.
         notes: what a reader should know.
+        totals: of ``mined`` with its hardness, where they are there already.
 
     Raises:
         ColumnError: the columns are not there.
     """
-    totals = totals_of(mined, dropping, hardness=True)
+    totals = totals or totals_of(mined, dropping, hardness=True)
     hardness, mean_rank = _hardness_of(totals)
     by_name = dict(zip(totals.names, totals.trace.tolist(), strict=True))
     bins = edges(totals.negatives, totals.positives)

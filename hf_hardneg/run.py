@@ -105,8 +105,10 @@ class Run:
         notes = plan.strategy.retriever.notes() if before else description_of(rows).get("notes", ())
         steps = [*before, *plan.decide_steps(rows.features, _sources(plan, rows))]
         decided, mined = self._map(rows, steps)
+        totals = totals_of(decided, plan.dropping, hardness=True)
         report = report_of(
             decided,
+            totals=totals,
             strategy=str(plan.strategy),
             num_negatives=plan.n,
             seed=plan.seed,
@@ -117,7 +119,9 @@ class Run:
             corpus=corpus_note(plan.reader.corpus),
             notes=(*notes, *plan.strategy.notes(), *_by_positive_note(plan, rows, len(decided))),
         )
-        mark = totals_of(mined).mark if TRACE in mined.features else None
+        mark = None
+        if TRACE in mined.features:  # of the same rows the totals are the same
+            mark = (totals if len(mined) == len(decided) else totals_of(mined)).mark
         return describe(mined, {"kind": "mined", "mark": mark, "report": report.to_dict()})
 
     def _map(self, rows: Dataset, steps: Sequence[Step]) -> list[Dataset]:
