@@ -12,7 +12,8 @@ from hf_hardneg.hub.recipe_schema import Recipe
 __all__ = ["comparison_of"]
 
 KEY = "evaluation.compare"
-ABSOLUTE = re.compile(r"(?<![\w.:/\\])(?:~?/|[A-Za-z]:[\\/])(?:[^/\\'\"\s,()]+[\\/])+")
+TOLD = ("measures", "rows", "filled", "left_out", "steps")
+ABSOLUTE = re.compile(r"(?<![\w.:/\\])(?:~?/|[A-Za-z]:[\\/]+)(?:[^/\\'\"\s,()]+[\\/]+)+")
 """The folders of a path that starts at the root of a disk, or in somebody's home."""
 
 
@@ -53,4 +54,5 @@ def _refused(constant: str) -> float:
 
 def _named(one: dict[str, Any]) -> dict[str, Any]:
     """Return what training on a strategy came to, with the strategy's paths cut to their ends."""
-    return {**one, "name": ABSOLUTE.sub("", one["name"])}
+    told = {name: one[name] for name in TOLD if name in one}
+    return {"name": ABSOLUTE.sub("", one["name"]), **told}

@@ -77,7 +77,7 @@ def push_folder(
     and configs stay, and the cards are merged (:func:`merge_cards`).
 
     Args:
-        folder: as ``hf-hardneg run`` and ``hf-hardneg card`` write it.
+        folder: as ``hf-hardneg run`` writes it.
         repository: ``namespace/name`` of a data set; the namespace is the user of the token, or an
             organisation that they may write to.
         private: who sees a repository that is created. Default: as the Hub has it for the
