@@ -82,8 +82,11 @@ def run(
         if dry_run:
             _show_plan(loaded, cache_dir, display)
             return
-        if repository is not None and world().main:  # before the work, not after it
-            check_access(repository, create_pr=pr, say=say)
+        if repository is not None:  # before the work, not after it
+            private = loaded.publish.private
+            world().from_main(
+                lambda: check_access(repository, private=private, create_pr=pr, say=say)
+            )
         built = build(
             loaded,
             output or Path(loaded.name),

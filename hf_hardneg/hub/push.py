@@ -131,18 +131,20 @@ def push_folder(
 def check_access(
     repository: str,
     *,
+    private: bool | None = None,
     create_pr: bool = False,
     token: str | None = None,
     say: Callable[[str], object] | None = None,
     waits: Callable[[int], float] | None = None,
     endpoint: str | None = None,
 ) -> None:
-    """Refuse a name, or a token, with which :func:`push_folder` could not publish.
+    """Refuse a repository, or a token, with which :func:`push_folder` could not publish.
 
     For whoever works long before there is something to publish. Nothing is created.
 
     Args:
         repository: ``namespace/name`` of a data set.
+        private: who is to see it.
         create_pr: it is to be a pull request.
         token: an access token. Default: that of ``huggingface_hub``.
         say: is told what happens; never of the token.
@@ -150,14 +152,17 @@ def check_access(
         endpoint: address of the Hub. Default: ``HF_ENDPOINT``, else huggingface.co.
 
     Raises:
-        HubError: no name of a data set; no token, or one without the rights; no answer.
+        HubError: no name of a data set; no token, or one without the rights; a model or a Space of
+            that name; another visibility; a pull request where there is no repository; no answer.
     """
     check_name(repository)
     secret = find_token(token)
     failure: HubError | None = None
     try:
         retries = Retries(waits, _redacting(say, secret))
-        Access(Remote(repository, secret, endpoint), retries).check_rights(create_pr=create_pr)
+        access = Access(Remote(repository, secret, endpoint), retries)
+        access.check_rights(create_pr=create_pr)
+        access.check_repository(private=private, create_pr=create_pr)
     except Exception as error:
         failure = explained(error, repository, secret)
         if failure is None:

@@ -126,11 +126,13 @@ def test_who_may_not_publish_is_told_before_the_work(
 ) -> None:
     tool, recipe = ["-m", "hf_hardneg", "run"], RECIPES / "beir-folder.yaml"
     places = ["--output", tmp_path / "out", "--cache-dir", tmp_path / "cache"]
+    ours = ["--set", f"publish.repository={NAME}"]
     theirs = ["--set", "publish.repository=bob/small"]
     for asked, token, said in (
         ([*theirs, "--push"], TOKEN, "in the namespace 'bob'"),
         ([*theirs, "--push"], "", "No access token"),
         ([*theirs, "--pr"], TOKEN, "--push is not given"),
+        ([*ours, "--push", "--pr"], TOKEN, "a pull request needs one"),
         (["--push", "--dry-run"], TOKEN, "names no repository"),
     ):
         line = [sys.executable, *tool, recipe, *places, *asked]
