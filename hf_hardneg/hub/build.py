@@ -27,7 +27,7 @@ from hf_hardneg.hub.configs import make_configs
 from hf_hardneg.hub.facts import CardFacts, Ranked, citations_of, config_facts, samples_of
 from hf_hardneg.hub.folder import write_publication
 from hf_hardneg.hub.licences import licence_of
-from hf_hardneg.hub.rankings import rankings_of
+from hf_hardneg.hub.rankings import rankings_of, unranked
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.revisions import resolved
 from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_part
@@ -234,7 +234,8 @@ def _facts(
 ) -> CardFacts:
     recipe, publish = done.recipe, done.recipe.publish
     report = done.miner.report(done.mined, false_negatives=rates)
-    report = replace(report, notes=[*report.notes, *done.notes])
+    left_out = unranked(done.miner) if ranking else []
+    report = replace(report, notes=[*report.notes, *done.notes, *left_out])
     shown = Shown(recipe.folder)
     sources = tuple(replace(one, name=shown(one.name)) for one in sources_of(recipe, done.miner))
     own = MinedSet.of(done.mined, columns=recipe.data.columns)

@@ -67,12 +67,11 @@ def _models(miner: OfflineMiner) -> Iterator[SourceFact]:
     asked = _revisions(miner.strategy)
     for found in miner.recipe()["models"].values():
         name = found.get("model", "")
-        if not is_hub_id(name) or os.path.isdir(name):
-            yield SourceFact("model", name)
-            continue
-        revision = asked.get(name)
-        url = f"https://huggingface.co/{name}"
-        yield SourceFact("model", name, model_commit(name, revision) or revision, None, url)
+        revision, url = asked.get(name), None
+        if is_hub_id(name) and not os.path.isdir(name):
+            revision = model_commit(name, revision) or revision
+            url = f"https://huggingface.co/{name}"
+        yield SourceFact("model", name, revision, None, url)
 
 
 def _revisions(strategy: str) -> dict[str, str]:

@@ -307,3 +307,9 @@ def test_a_model_s_revision_stands_on_the_card(monkeypatch: pytest.MonkeyPatch) 
     recipe = load_recipe(RECIPES / "stdlib-docstrings.yaml")
     model = card_sources.sources_of(recipe, miner)[-1]
     assert (model.name, model.revision) == ("org/model", "v1")
+
+
+def test_a_search_that_is_too_shallow_to_rank_is_told_of(home: Path, tmp_path: Path) -> None:
+    made = built(home, tmp_path / "out", **{"mining.strategy": "bm25@4"})
+    assert [one.what for one in made.facts.ranking] == ["BM25"]  # one of its own, ten deep
+    assert "too few for MRR@10: that of BM25 is of" in (tmp_path / "out" / "README.md").read_text()
