@@ -28,7 +28,7 @@ def push(
         Path,
         typer.Argument(
             metavar="FOLDER",
-            help="What is to be published: a card, data/ and hardneg/, as run and card write it.",
+            help="What is to be published: a card, data/ and hardneg/, as run writes it.",
             show_default=False,
         ),
     ],

@@ -71,16 +71,22 @@ def run(
     with clear_errors(display, RESUMABLE):
         from hf_hardneg.distributed import world
         from hf_hardneg.hub.build import build
-        from hf_hardneg.hub.publish import check_publishing, publish
+        from hf_hardneg.hub.publish import check_options, check_publishing, publish
+        from hf_hardneg.hub.push import check_access
         from hf_hardneg.hub.recipe import load_recipe, read_overrides
 
         loaded = load_recipe(recipe, read_overrides(settings or []))
         say = console(stderr=True).print
+        check_options(push=push, create_pr=pr, append=append)
+        repository = check_publishing(loaded) if push else None
         if dry_run:
             _show_plan(loaded, cache_dir, display)
             return
-        if push:
-            check_publishing(loaded)
+        if repository is not None:  # before the work, not after it
+            private = loaded.publish.private
+            world().from_main(
+                lambda: check_access(repository, private=private, create_pr=pr, say=say)
+            )
         built = build(
             loaded,
             output or Path(loaded.name),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LoadedModel",
     "load_cross_encoder",
+    "model_commit",
     "model_fingerprint",
     "model_name",
     "module_settings",
@@ -90,9 +91,18 @@ def _folder_fingerprint(folder: Path) -> str:
 
 def _hub_fingerprint(name: str, revision: str | None) -> str:
     """Return the commit that a Hub model's revision stands for now."""
+    commit = model_commit(name, revision)
+    return content_hash("hub", name, commit or list(_hub_file(name, revision).parts))
+
+
+def model_commit(name: str, revision: str | None = None) -> str | None:
+    """Return the commit that a Hub model's revision stands for; ``None`` where it is not told.
+
+    Raises:
+        ModelError: there is no such model.
+    """
     parts = _hub_file(name, revision).parts
-    commit = parts[parts.index(COMMIT_FOLDER) + 1] if COMMIT_FOLDER in parts else list(parts)
-    return content_hash("hub", name, commit)
+    return parts[parts.index(COMMIT_FOLDER) + 1] if COMMIT_FOLDER in parts else None
 
 
 def _hub_file(name: str, revision: str | None) -> Path:

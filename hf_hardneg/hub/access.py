@@ -124,7 +124,21 @@ class Access:
         if revision != "main":
             self.retries.run("preparing the branch", lambda: self._branch(revision))
 
+    def check_repository(self, *, private: bool | None, create_pr: bool) -> None:
+        """Refuse a repository that :meth:`ready` would refuse; create none.
+
+        Raises:
+            HubError: see :meth:`ready`.
+        """
+        self.retries.run("looking at the repository", lambda: self._there(private, create_pr))
+
     def _repository(self, private: bool | None, create_pr: bool) -> None:
+        if not self._there(private, create_pr):
+            self.remote.create(private)
+            self.retries.say(f"{self.remote.name}: created")
+
+    def _there(self, private: bool | None, create_pr: bool) -> bool:
+        """Return whether the repository exists; refuse one that cannot be published in."""
         name = self.remote.name
         state = self.remote.state()
         if state is None:
@@ -136,14 +150,14 @@ class Access:
                     f"There is no data set {name!r}, or this token does not see it; a pull request "
                     "needs one. Publish without create_pr (--pr) to create it."
                 )
-            self.remote.create(private)
-            self.retries.say(f"{name}: created")
-        elif private is not None and private != state.private:
+            return False
+        if private is not None and private != state.private:
             is_now, asked = ("private", "public") if state.private else ("public", "private")
             raise HubError(
                 f"{name!r} exists and is {is_now}; {asked} was asked for. Nothing was sent. Change "
                 "its visibility in its settings, or leave private out."
             )
+        return True
 
     def _branch(self, revision: str) -> None:
         if _PULL_REQUEST.fullmatch(revision):

@@ -104,6 +104,7 @@ def ask_recipe(ask: Ask, folder: Path) -> str:
     questions.put("publish.repository", "Repository on the Hub, owner/name (empty: later)")
     questions.put("publish.licence", "Licence of the data, as the Hub writes it (empty: unknown)")
     questions.put("publish.language", "Languages, such as en, de (empty: unknown)", None, "list")
+    _own_licence(questions.answers)
     values: dict[str, Any] = {"version": VERSION}
     for key, value in questions.answers.items():
         *parts, last = key.split(".")
@@ -113,6 +114,18 @@ def ask_recipe(ask: Ask, folder: Path) -> str:
         place[last] = value
     recipe_of(node_of(values, "the answers", ""), folder, (), {})
     return HEAD + dump_yaml(values)
+
+
+def _own_licence(answers: dict[str, Any]) -> None:
+    """Say the licence of files with the files: a set has that of its sources, if it is known.
+
+    A data set on the Hub tells its own.
+    """
+    licence = answers.get("publish.licence")
+    for key in ("data.queries", "data.judgements", "data.corpus"):
+        name = answers.get(key)
+        if licence is not None and name is not None and not is_hub_id(split_name(str(name))[0]):
+            answers[key] = {"source": name, "licence": licence}
 
 
 def _ask_data(questions: _Questions, ask: Ask) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -21,11 +22,12 @@ from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
 from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.held_out import HeldOut
 from hf_hardneg.hub.card_sources import sources_of
+from hf_hardneg.hub.comparison import comparison_of
 from hf_hardneg.hub.configs import make_configs
 from hf_hardneg.hub.facts import CardFacts, Ranked, citations_of, config_facts, samples_of
 from hf_hardneg.hub.folder import write_publication
 from hf_hardneg.hub.licences import licence_of
-from hf_hardneg.hub.rankings import rankings_of
+from hf_hardneg.hub.rankings import rankings_of, unranked
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.revisions import resolved
 from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_part
@@ -36,7 +38,7 @@ from hf_hardneg.query_sources import LoadedQueries
 from hf_hardneg.rates import Rate
 from hf_hardneg.report import Report
 
-__all__ = ["Built", "build", "miner_of"]
+__all__ = ["Built", "build", "command_of", "miner_of"]
 
 Say = Callable[[str], object]
 QUICK = 0.2
@@ -78,8 +80,7 @@ class _Mined:
     pool: Dataset
     mined: Dataset
     notes: list[str]
-    num_proc: int | None
-    resume: bool
+    comparison: dict[str, Any] | None
 
 
 def miner_of(
@@ -124,6 +125,7 @@ def _mine(
         CostError: it would take more than ``max_hours``, or more than this machine has.
         HardNegError: anything that is wrong with the recipe or its data.
     """
+    comparison = comparison_of(recipe)  # what is wrong with it is told before the work, not after
     miner, loaded = miner_of(recipe, cache_dir)
     if max_hours is not None and world().main and miner.may_take_long(len(loaded.rows)):
         expected = miner.estimate(loaded.rows, budget=QUICK)
@@ -132,7 +134,7 @@ def _mine(
             say(f"Mining is expected to take about {duration(expected.seconds)}.")
     pool = miner.retrieve(loaded.rows, num_proc=num_proc, resume=resume)
     mined = miner.select(pool, num_proc=num_proc, resume=resume)
-    return _Mined(recipe, miner, loaded.rows, pool, mined, loaded.notes, num_proc, resume)
+    return _Mined(recipe, miner, loaded.rows, pool, mined, loaded.notes, comparison)
 
 
 def build(
@@ -162,8 +164,7 @@ def build(
         resume: use the finished parts of an interrupted run.
         max_hours: refuse to begin what takes longer.
         forced: the set is to be published whatever the audit finds, and the card says so.
-        command: what makes the set again, for the card; default: ``hf-hardneg reproduce`` of the
-            repository.
+        command: what makes the set again, for the card; default: that of :func:`command_of`.
         say: is told what is done.
 
     Raises:
@@ -172,7 +173,8 @@ def build(
     """
     tell = say or (lambda _: None)
     check_output(output, overwrite=overwrite)
-    recipe = resolved(recipe)
+    # A branch may move while the processes start: one asks, and all read the same commits.
+    recipe = world().from_main(lambda: resolved(recipe))
     done = _mine(
         recipe, cache_dir=cache_dir, num_proc=num_proc, resume=resume, max_hours=max_hours, say=say
     )
@@ -232,9 +234,10 @@ def _facts(
 ) -> CardFacts:
     recipe, publish = done.recipe, done.recipe.publish
     report = done.miner.report(done.mined, false_negatives=rates)
-    report = replace(report, notes=[*report.notes, *done.notes])
+    left_out = unranked(done.miner) if ranking else []
+    report = replace(report, notes=[*report.notes, *done.notes, *left_out])
     shown = Shown(recipe.folder)
-    sources = sources_of(recipe, done.miner)
+    sources = tuple(replace(one, name=shown(one.name)) for one in sources_of(recipe, done.miner))
     own = MinedSet.of(done.mined, columns=recipe.data.columns)
     return CardFacts(
         name=recipe.name,
@@ -243,54 +246,63 @@ def _facts(
         licence=licence_of(sources, publish.licence),
         language=publish.language,
         tags=publish.tags,
-        report=Report.from_dict(shown(report.to_dict())),
-        recipe=shown(done.miner.recipe()),
+        report=Report.from_dict(shown.values(report.to_dict())),
+        recipe=shown.values(done.miner.recipe()),
         recipe_yaml=recipe.to_yaml(),
         sources=sources,
         configs=config_facts(configs),
-        ranking=ranking,
+        ranking=tuple(replace(one, what=shown(one.what)) for one in ranking),
         ranking_missing="" if ranking else "the recipe names no held-out queries",
-        comparison=_comparison(recipe),
+        comparison=done.comparison,
         diversity=hardness_of(own).reuse,
-        samples=samples_of(own, seed=recipe.mining.seed),
-        audit=shown(audited.to_dict()),
+        samples=samples_of(own.joined(corpus_of(done.miner)), seed=recipe.mining.seed),
+        audit=shown.values(audited.to_dict()),
         forced=forced and audited.errors > 0,
         citations=citations_of(done.miner.strategy),
-        command=command or f"hf-hardneg reproduce {publish.repository or 'FOLDER'}",
+        command=command or command_of(recipe),
         version=version("hf-hardneg"),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Turns paths of this machine into paths from the recipe's folder, in values for JSON."""
+    """Turns paths of this machine into paths from the recipe's folder."""
 
     folder: Path
 
-    def __call__(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the values anew."""
+    def __call__(self, text: str) -> str:
+        """Return a text anew."""
+        for place in self._places():
+            text = text.replace(place, "./")
+        return text
+
+    def values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return values for JSON anew."""
         text = json.dumps(values)
-        for place in {self.folder.resolve(), self.folder.absolute()}:
+        for place in self._places():
             # Within JSON a path may have its backslashes doubled.
-            text = text.replace(json.dumps(f"{place}{os.sep}")[1:-1], "./")
+            text = text.replace(json.dumps(place)[1:-1], "./")
         return dict(json.loads(text))
 
+    def _places(self) -> set[str]:
+        return {f"{place}{os.sep}" for place in (self.folder.resolve(), self.folder.absolute())}
 
-def _comparison(recipe: Recipe) -> dict[str, Any] | None:
-    """Read what ``hf-hardneg compare`` wrote.
 
-    Raises:
-        RecipeError: it is not that.
+def command_of(recipe: Recipe) -> str:
+    """Return the command that makes the set of a recipe again, as its card has it.
+
+    It names a config, because the repository may come to hold other sets too.
     """
-    if recipe.evaluation.compare is None:
-        return None
-    path = recipe.path(recipe.evaluation.compare, "evaluation.compare")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise recipe.error("evaluation.compare", f"cannot be read: {error}") from error
-    if not isinstance(values, dict) or "trained" not in values:
-        raise recipe.error(
-            "evaluation.compare", "is no compare.json of hf-hardneg compare --train."
-        )
-    return values
+    repository, data = recipe.publish.repository, recipe.data
+    words = ["hf-hardneg", "reproduce", repository or "FOLDER"]
+    notes = [] if repository else ["# FOLDER stands for the folder of this card."]
+    if repository:
+        words += ["--config", recipe.outputs[0]]
+    paths = [value for value in recipe.mining.settings.values() if str(value).startswith("./")]
+    sources = (data.queries, data.corpus, data.judgements)
+    if paths or any(source is not None and source.is_local for source in sources):
+        words += ["--data", "DATA"]
+        notes.append("# DATA stands for the folder that has the files which the recipe names.")
+    if recipe.environment:
+        notes.append(f"# It needs the variables {', '.join(recipe.environment)}.")
+    return "\n".join([*notes, shlex.join(words)])

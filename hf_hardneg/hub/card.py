@@ -177,6 +177,11 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     report = facts.report
     if facts.forced:
         yield "It was published although its audit found errors; see below."
+    elif (facts.audit or {}).get("errors"):
+        yield (
+            "Its audit found errors, see below: it should not have been published, and where it "
+            "was, that was forced."
+        )
     known = [one for one in report.false_negatives if one.rate is not None]
     if known:
         yield (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from hf_hardneg.hub.facts import SourceFact
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source, is_hub_id
 from hf_hardneg.miner import OfflineMiner
+from hf_hardneg.models import model_commit
+from hf_hardneg.strategy import parse
 
 __all__ = ["sources_of"]
 
@@ -23,7 +26,7 @@ def sources_of(recipe: Recipe, miner: OfflineMiner) -> tuple[SourceFact, ...]:
         recipe: revisions resolved.
         miner: made from it.
     """
-    return (*_data(recipe), *_models(recipe, miner))
+    return (*_data(recipe), *_models(miner))
 
 
 def _data(recipe: Recipe) -> Iterator[SourceFact]:
@@ -60,12 +63,26 @@ def _licence_on_hub(source: Source) -> str | None:
     return names[0] if len(names) == 1 and isinstance(names[0], str) else None
 
 
-def _models(recipe: Recipe, miner: OfflineMiner) -> Iterator[SourceFact]:
-    revisions = {
-        str(value).partition("@")[0]: str(value).partition("@")[2] or None
-        for value in recipe.mining.settings.values()
-    }
+def _models(miner: OfflineMiner) -> Iterator[SourceFact]:
+    asked = _revisions(miner.strategy)
     for found in miner.recipe()["models"].values():
         name = found.get("model", "")
-        url = f"https://huggingface.co/{name}" if is_hub_id(name) else None
-        yield SourceFact("model", name, revisions.get(name), None, url)
+        revision, url = asked.get(name), None
+        if is_hub_id(name) and not os.path.isdir(name):
+            revision = model_commit(name, revision) or revision
+            url = f"https://huggingface.co/{name}"
+        yield SourceFact("model", name, revision, None, url)
+
+
+def _revisions(strategy: str) -> dict[str, str]:
+    """Return the revisions that a strategy names, by the model that they are of."""
+    parsed = parse(strategy)
+    stages = [
+        {**stage.defaults(), **call.arguments}
+        for call, stage in zip(parsed.calls, parsed.classes, strict=True)
+    ]
+    return {
+        str(own["model"]): str(own["revision"])
+        for own in stages
+        if "model" in own and isinstance(own.get("revision"), str)
+    }

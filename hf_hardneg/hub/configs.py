@@ -85,11 +85,11 @@ def _query_tables(rows: Dataset, columns: Any) -> Iterator[pa.Table]:  # noqa: A
         names = raw.query_ids or [made_query_id(text) for text in raw.queries]
         new: dict[str, str] = {}
         for name, text in zip(names, raw.queries, strict=True):
-            if seen.setdefault(name, text) != text:
+            if name not in seen:
+                seen[name] = new[name] = text
+            elif seen[name] != text:
                 raise QueryError(
                     f"the id {name!r} is that of two queries: {seen[name][:80]!r} and "
                     f"{text[:80]!r}. Give each its own, or leave the config 'queries' out."
                 )
-            if seen[name] is text:
-                new[name] = text
         yield pa.table([list(new), list(new.values())], schema=QUERIES.arrow_schema)

@@ -13,6 +13,7 @@ from rich.text import Text
 from hf_hardneg.cost import Estimate
 from hf_hardneg.evaluation.compare_figures import corpus_of
 from hf_hardneg.hub.build import miner_of
+from hf_hardneg.hub.comparison import comparison_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.revisions import resolved
 from hf_hardneg.hub.sources_hub import load_grades, load_held_out_part
@@ -77,6 +78,7 @@ def plan_of(recipe: Recipe, *, cache_dir: str | os.PathLike[str] | None = None) 
         HardNegError: anything that is wrong with the recipe or its data.
     """
     recipe = resolved(recipe)
+    comparison_of(recipe)
     miner, loaded = miner_of(recipe, cache_dir)
     corpus = corpus_of(miner)
     held_out = load_held_out_part(recipe, corpus)

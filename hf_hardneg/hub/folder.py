@@ -22,7 +22,7 @@ from hf_hardneg.hub.facts import CardFacts, config_facts
 from hf_hardneg.hub.plots import SCORES, draw_scores, no_plot
 from hf_hardneg.outputs import output_folder
 
-__all__ = ["FILES", "RECIPE", "REPORT", "SHARD_BYTES", "write_publication"]
+__all__ = ["FILES", "RECIPE", "REPORT", "SHARD_BYTES", "sha256_of", "write_publication"]
 
 RECIPE, REPORT, FILES = "hardneg/recipe.yaml", "hardneg/report.json", "hardneg/files.json"
 SHARD_BYTES = 500_000_000
@@ -160,7 +160,7 @@ def _write_config(
     for number, count in enumerate(counts):
         path = place / f"train-{number:05d}-of-{len(counts):05d}.parquet"
         os.rename(place / f"part-{number:05d}", path)
-        written[path.relative_to(staging).as_posix()] = {"sha256": _sha256(path), "rows": count}
+        written[path.relative_to(staging).as_posix()] = {"sha256": sha256_of(path), "rows": count}
     return written
 
 
@@ -210,7 +210,8 @@ def _bytes(values: pa.Array) -> int:
         return 8 * len(values)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read in blocks of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(READ_BYTES):

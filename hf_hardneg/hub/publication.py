@@ -77,7 +77,7 @@ class Publication:
         """Look at a folder.
 
         Args:
-            folder: as ``hf-hardneg card`` and ``hf-hardneg run`` write it.
+            folder: as ``hf-hardneg run`` writes it.
             token: must not stand in any text of the folder.
 
         Raises:
@@ -89,7 +89,7 @@ class Publication:
         if CARD not in paths:
             raise HubError(
                 f"{str(folder)!r} has no {CARD}; expected a folder with a card, data/ and "
-                "hardneg/, as hf-hardneg run and hf-hardneg card write it."
+                "hardneg/, as hf-hardneg run writes it."
             )
         for name, path in paths.items():
             if name.endswith(_TEXTS):
@@ -147,6 +147,12 @@ def _configs(text: str, files: Mapping[str, Content]) -> tuple[str, ...]:
     marked = card.marked
     named = {one["config_name"] for one in card.named_configs(CARD)}
     folders = {name.split("/")[1] for name in files if name.startswith(DATA)}
+    if not folders:
+        raise HubError(
+            "the folder has no data/CONFIG/ with Parquet files; there is nothing to publish. What "
+            "hf-hardneg mine wrote is not published as it is: hf-hardneg run makes, from a recipe, "
+            "a folder that is."
+        )
     for what, names in (("'configs' of its YAML", named), ("the folders under data/", folders)):
         if names != set(marked):
             raise HubError(

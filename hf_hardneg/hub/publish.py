@@ -13,9 +13,20 @@ from hf_hardneg.hub.folder import REPORT
 from hf_hardneg.hub.push import Pushed, push_folder
 from hf_hardneg.hub.recipe_schema import Recipe
 
-__all__ = ["check_audit", "check_publishing", "publish"]
+__all__ = ["check_audit", "check_options", "check_publishing", "publish"]
 
 Say = Callable[[str], object]
+
+
+def check_options(*, push: bool, create_pr: bool, append: bool) -> None:
+    """Refuse options of a push where there is none: what they ask for would not happen.
+
+    Raises:
+        HubError: names the option.
+    """
+    for name, given in (("--pr", create_pr), ("--append-config", append)):
+        if given and not push:
+            raise HubError(f"{name} says how a set is published, and --push is not given. Add it.")
 
 
 def check_publishing(recipe: Recipe) -> str:

@@ -17,7 +17,7 @@ from hf_hardneg.hub.publication import CARD, Content, Publication
 from hf_hardneg.hub.remote import Remote
 from hf_hardneg.hub.retries import Retries
 
-__all__ = ["Pushed", "merge_cards", "push_folder"]
+__all__ = ["Pushed", "check_access", "merge_cards", "push_folder"]
 
 MAIN = "main"
 
@@ -77,7 +77,7 @@ def push_folder(
     and configs stay, and the cards are merged (:func:`merge_cards`).
 
     Args:
-        folder: as ``hf-hardneg run`` and ``hf-hardneg card`` write it.
+        folder: as ``hf-hardneg run`` writes it.
         repository: ``namespace/name`` of a data set; the namespace is the user of the token, or an
             organisation that they may write to.
         private: who sees a repository that is created. Default: as the Hub has it for the
@@ -126,6 +126,49 @@ def push_folder(
             raise
     # Not inside the handler: the error handled there would be kept behind ours.
     raise failure
+
+
+def check_access(
+    repository: str,
+    *,
+    private: bool | None = None,
+    create_pr: bool = False,
+    token: str | None = None,
+    say: Callable[[str], object] | None = None,
+    waits: Callable[[int], float] | None = None,
+    endpoint: str | None = None,
+) -> None:
+    """Refuse a repository, or a token, with which :func:`push_folder` could not publish.
+
+    For whoever works long before there is something to publish. Nothing is created.
+
+    Args:
+        repository: ``namespace/name`` of a data set.
+        private: who is to see it.
+        create_pr: it is to be a pull request.
+        token: an access token. Default: that of ``huggingface_hub``.
+        say: is told what happens; never of the token.
+        waits: seconds to wait after the n-th failure. Default: growing from 2 to 60.
+        endpoint: address of the Hub. Default: ``HF_ENDPOINT``, else huggingface.co.
+
+    Raises:
+        HubError: no name of a data set; no token, or one without the rights; a model or a Space of
+            that name; another visibility; a pull request where there is no repository; no answer.
+    """
+    check_name(repository)
+    secret = find_token(token)
+    failure: HubError | None = None
+    try:
+        retries = Retries(waits, _redacting(say, secret))
+        access = Access(Remote(repository, secret, endpoint), retries)
+        access.check_rights(create_pr=create_pr)
+        access.check_repository(private=private, create_pr=create_pr)
+    except Exception as error:
+        failure = explained(error, repository, secret)
+        if failure is None:
+            raise
+    if failure is not None:
+        raise failure
 
 
 def _redacting(say: Callable[[str], object] | None, token: str) -> Callable[[str], object]:

@@ -12,7 +12,7 @@ from hf_hardneg.hub.facts import Ranked
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.retrievers import BM25Retriever, RandomRetriever, Retriever, RunRetriever
 
-__all__ = ["rankings_of"]
+__all__ = ["rankings_of", "unranked"]
 
 MEASURES = ("MRR@10", "nDCG@10", "Recall@10")
 DEPTH = 10
@@ -21,7 +21,7 @@ DEPTH = 10
 def rankings_of(miner: OfflineMiner, held_out: HeldOut) -> tuple[Ranked, ...]:
     """Return the measures of BM25, and of each retriever of the strategy that searches by itself.
 
-    One that looks at fewer than ten documents is left out.
+    One that looks at fewer than ten documents is left out: see :func:`unranked`.
 
     Args:
         miner: whose retrievers search.
@@ -33,7 +33,7 @@ def rankings_of(miner: OfflineMiner, held_out: HeldOut) -> tuple[Ranked, ...]:
     """
     corpus = corpus_of(miner)
     held_out.check(corpus)
-    own = [one for one in _searching(miner.retriever) if one.top_k >= min(DEPTH, len(corpus))]
+    own = [one for one in _searching(miner.retriever) if _deep(one)]
     before: list[Retriever] = []
     if not any(isinstance(one, BM25Retriever) for one in own):
         before.append(BM25Retriever(corpus, top_k=DEPTH, cache_dir=miner.cache_dir))
@@ -42,6 +42,24 @@ def rankings_of(miner: OfflineMiner, held_out: HeldOut) -> tuple[Ranked, ...]:
         _ranked(rank_retriever(one, texts, held_out.judgements, measures=MEASURES), _name(one))
         for one in (*before, *own)
     )
+
+
+def unranked(miner: OfflineMiner) -> list[str]:
+    """Return a sentence for each retriever that :func:`rankings_of` leaves out."""
+    return [
+        f"The strategy takes {one.top_k} documents of {_name(one)}, too few for MRR@10: "
+        + (
+            "that of BM25 is of its usual parameters."
+            if isinstance(one, BM25Retriever)
+            else "it was not measured."
+        )
+        for one in _searching(miner.retriever)
+        if not _deep(one)
+    ]
+
+
+def _deep(retriever: Retriever) -> bool:
+    return retriever.top_k >= min(DEPTH, len(retriever.corpus))
 
 
 def _searching(retriever: Retriever) -> Iterator[Retriever]:

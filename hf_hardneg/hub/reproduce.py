@@ -15,11 +15,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hf_hardneg.errors import HubError
+from hf_hardneg.errors import HubError, RecipeError
 from hf_hardneg.hub.build import build
 from hf_hardneg.hub.card_parts import ROOT, Card
 from hf_hardneg.hub.folder import FILES, RECIPE
-from hf_hardneg.hub.recipe import load_recipe
+from hf_hardneg.hub.published import Published, in_folder, on_hub
+from hf_hardneg.hub.recipe import check_files, load_recipe
+from hf_hardneg.hub.recipe_schema import EvaluationPart, Recipe
 
 __all__ = ["Difference", "Reproduction", "reproduce"]
 
@@ -125,12 +127,11 @@ def reproduce(
         RecipeError: the recipe names files that are not there.
         HardNegError: whatever mining raises.
     """
-    fetch = _local(Path(source)) if os.path.isdir(source) else _remote(source, revision)
-    home = _home(fetch("README.md"), source, config)
-    published = json.loads(fetch(home + FILES.removeprefix(ROOT)).read_text(encoding="utf-8"))
-    recipe = load_recipe(fetch(home + RECIPE.removeprefix(ROOT)))
-    if data is not None:
-        recipe = replace(recipe, folder=Path(data).expanduser())
+    there = in_folder(Path(source)) if os.path.isdir(source) else on_hub(source, revision)
+    home, others = _home(there.fetch("README.md"), source, config)
+    listed = there.fetch(home + FILES.removeprefix(ROOT))
+    published = _without(json.loads(listed.read_text(encoding="utf-8")), others)
+    recipe = _recipe(there.fetch(home + RECIPE.removeprefix(ROOT)), data)
     with tempfile.TemporaryDirectory(prefix="hf-hardneg-") as scratch:
         again = Path(scratch) / "again"
         built = build(
@@ -138,14 +139,17 @@ def reproduce(
         )
         if built.folder is None:  # another process of this job compares
             return Reproduction(source, 0, (), {})
-        made = json.loads((again / FILES).read_text(encoding="utf-8"))
-        differences = tuple(_compared(published, made, fetch, again))
+        made = _without(json.loads((again / FILES).read_text(encoding="utf-8")), others)
+        differences = tuple(_compared(published, made, there, again))
     paths = (set(published) | set(made)) - {VERSIONS}
     return Reproduction(source, len(paths), differences, _versions(published, made))
 
 
-def _home(card: Path, source: str, config: str | None) -> str:
+def _home(card: Path, source: str, config: str | None) -> tuple[str, set[str]]:
     """Return the folder of the recipe and what belongs to it, with a slash behind.
+
+    Beside it the configs that belong to other sets of the repository: one that was published
+    anew, by another recipe, is not that of this set any more.
 
     Raises:
         HubError: there is no block of ours in the card, or which of several is not clear.
@@ -163,50 +167,29 @@ def _home(card: Path, source: str, config: str | None) -> str:
             f"{source} holds {len(blocks)} sets, with the configs {names}"
             + (f"; none has {config!r}." if config else ". Name a config of one of them.")
         )
-    return found[0].home
+    others = {name for one in blocks if one is not found[0] for name in one.configs}
+    return found[0].home, others - set(found[0].configs)
 
 
-def _local(folder: Path) -> Callable[[str], Path]:
-    def fetch(path: str) -> Path:
-        if not (folder / path).is_file():
-            raise HubError(
-                f"the folder {str(folder)!r} has no {path}: hf-hardneg run has not written it, so "
-                "there is nothing to make again."
-            )
-        return folder / path
+def _recipe(path: Path, data: str | os.PathLike[str] | None) -> Recipe:
+    """Load a published recipe without its evaluation, which has no influence on the rows.
 
-    return fetch
-
-
-def _remote(repository: str, revision: str | None) -> Callable[[str], Path]:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    def fetch(path: str) -> Path:
-        try:
-            return Path(hf_hub_download(repository, path, repo_type="dataset", revision=revision))
-        except (RepositoryNotFoundError, HFValidationError) as error:
-            raise HubError(
-                f"{repository!r} is neither a folder here nor a data set on the Hub that you can "
-                "read."
-            ) from error
-        except RevisionNotFoundError as error:
-            raise HubError(f"{repository} has no revision {revision!r}.") from error
-        except EntryNotFoundError as error:
-            raise HubError(
-                f"{repository} has no {path}: hf-hardneg has not published it, so there is nothing "
-                "to make again."
-            ) from error
-        except (HfHubHTTPError, OSError) as error:
-            raise HubError(f"{path} of {repository} cannot be read: {error}") from error
-
-    return fetch
+    Raises:
+        RecipeError: it names files, and where these are was not said, or they are not there.
+    """
+    recipe = replace(load_recipe(path), evaluation=EvaluationPart())
+    if data is not None:
+        recipe = replace(recipe, folder=Path(data).expanduser())
+    try:
+        check_files(recipe)
+    except RecipeError as error:
+        if data is not None:
+            raise
+        raise RecipeError(
+            f"{error} The recipe names files that are not published with it: say in which folder "
+            "they are, by --data FOLDER."
+        ) from error
+    return recipe
 
 
 def _versions(
@@ -220,23 +203,28 @@ def _versions(
     }
 
 
+def _without(files: Mapping[str, Any], others: set[str]) -> dict[str, Any]:
+    """Return the files of a set without those under ``data/CONFIG/`` of configs of others."""
+    folders = tuple(f"data/{name}/" for name in others)
+    return {path: own for path, own in files.items() if not path.startswith(folders)}
+
+
 def _compared(
-    published: Mapping[str, Any],
-    made: Mapping[str, Any],
-    fetch: Callable[[str], Path],
-    again: Path,
+    published: Mapping[str, Any], made: Mapping[str, Any], there: Published, again: Path
 ) -> list[Difference]:
+    """Compare what was made with the files that are there, not with what a list says of them."""
     found = []
     for path in sorted((set(published) | set(made)) - {VERSIONS}):
         if path not in made:
             found.append(Difference(path, "missing", rows=published[path]["rows"]))
             continue
-        if path not in published:
+        digest = there.sha256(path)
+        if digest is None:
             found.append(Difference(path, "new", rows_again=made[path]["rows"]))
             continue
-        one, two = published[path], made[path]
-        if one["sha256"] != two["sha256"]:
-            row = _first_difference(fetch(path), again / path)
+        one, two = published.get(path, {"rows": None}), made[path]
+        if digest != two["sha256"]:
+            row = _first_difference(there.fetch(path), again / path)
             found.append(Difference(path, "differs", one["rows"], two["rows"], row))
     return found
 

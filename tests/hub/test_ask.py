@@ -62,6 +62,16 @@ def test_answers_go_where_they_belong(tmp_path: Path) -> None:
     assert recipe.evaluation.false_negatives == ()
 
 
+def test_a_licence_is_that_of_the_files(tmp_path: Path) -> None:
+    """A set has the licence of its sources: said of the set alone it would stay unknown."""
+    ask = Answers(Documents="BeIR/scifact:corpus", Licence="cc-by-4.0")
+    data = load_recipe(written(tmp_path, ask)).data
+    assert data.queries is not None
+    assert data.corpus is not None
+    assert (data.queries.name, data.queries.licence) == ("queries.jsonl", "cc-by-4.0")
+    assert data.corpus.licence is None
+
+
 def test_the_builtin_collection_needs_no_more(tmp_path: Path) -> None:
     ask = Answers(Queries="stdlib-docstrings")
     assert load_recipe(written(tmp_path, ask)).data.builtin == "stdlib-docstrings"

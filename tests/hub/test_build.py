@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
+from tiny_models import save_bi_encoder
 
 from hf_hardneg import OfflineMiner
 from hf_hardneg.errors import HubError, OutputError, QueryError, RecipeError
-from hf_hardneg.hub.build import Built, build
+from hf_hardneg.hub import card_sources, configs
+from hf_hardneg.hub.build import Built, build, command_of
 from hf_hardneg.hub.configs import queries_of
 from hf_hardneg.hub.dry_run import plan_of
 from hf_hardneg.hub.publish import publish
@@ -118,6 +120,8 @@ def test_training_on_the_held_out_queries_is_not_published(home: Path, tmp_path:
     assert made.audit_errors
     with pytest.raises(HubError, match="nothing was published"):
         publish(made)
+    # A later push of the folder may be forced; the card does not change then.
+    assert "that was forced" in (tmp_path / "out" / "README.md").read_text()
     recipe = recipe_of(home, **changes)
     forced = build(recipe, tmp_path / "forced", forced=True, cache_dir=tmp_path / "cache")
     assert forced.facts.forced
@@ -179,3 +183,133 @@ def test_what_is_not_the_same_is_named_with_its_row(home: Path, tmp_path: Path) 
 def test_nothing_to_reproduce(tmp_path: Path) -> None:
     with pytest.raises(HubError, match=r"has no README\.md"):
         reproduce(str(tmp_path))
+
+
+def test_a_file_that_was_changed_in_the_set_is_not_identical(home: Path, tmp_path: Path) -> None:
+    """What is compared is the file, not what the list beside it says of it."""
+    out = tmp_path / "out"
+    built(home, out)
+    path = next((out / "data" / "ids").iterdir())
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[3]["negative_ids"] = rows[3]["negative_ids"][::-1]
+    pq.write_table(type(table).from_pylist(rows, schema=table.schema), path)
+    next((out / "data" / "queries").iterdir()).unlink()
+    found = reproduce(str(out), data=home, cache_dir=tmp_path / "cache").differences
+    assert [(one.path.split("/")[1], one.what, one.first_row) for one in found] == [
+        ("ids", "differs", 3),
+        ("queries", "new", None),
+    ]
+
+
+def test_a_config_of_another_set_is_not_compared(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built(home, out)
+    card = out / "README.md"
+    text = card.read_text().replace("hf-hardneg: n-tuple,ids", "hf-hardneg: n-tuple")
+    card.write_text(text + "\n<!-- hf-hardneg: ids -->\nAnother.\n<!-- /hf-hardneg -->\n")
+    next((out / "data" / "ids").iterdir()).write_bytes(b"another set's")
+    again = reproduce(str(out), config="n-tuple", data=home, cache_dir=tmp_path / "cache")
+    assert again.identical
+    assert again.files == len(CONFIGS) - 1
+
+
+def test_reproducing_asks_for_the_files_and_not_for_the_evaluation(
+    home: Path, tmp_path: Path
+) -> None:
+    compared = {"name": "bm25(a='/home/me/secret/x')", "measures": {"MRR@10": MEASURED}}
+    (home / "compare.json").write_text(
+        json.dumps({"settings": {"corpus": "/home/me/secret/c"}, "trained": [compared]})
+    )
+    out = tmp_path / "out"
+    built(home, out, **{"evaluation.compare": "./compare.json"})
+    for name in ("README.md", "hardneg/report.json"):
+        text = (out / name).read_text()
+        assert "bm25(a='x')" in text
+        assert "/home/me" not in text
+    (home / "compare.json").unlink()
+    with pytest.raises(RecipeError, match="--data FOLDER"):
+        reproduce(str(out), cache_dir=tmp_path / "cache")
+    assert reproduce(str(out), data=home, cache_dir=tmp_path / "cache").identical
+
+
+MEASURED = {"seeds": [0.5, 0.6], "mean": 0.55, "low": 0.5, "high": 0.6, "gain": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "cannot be read"),
+        ('{"trained": [{"measures": {}, "name": NaN}]}', "NaN is no number"),
+        ("[]", "is no compare.json"),
+        ('{"trained": [{"name": "bm25", "measures": {"MRR@10": {}}}]}', "is no compare.json"),
+        ('{"trained": []}', "tells of no training"),
+    ],
+)
+def test_a_comparison_that_cannot_be_shown_is_refused_before_the_work(
+    home: Path, tmp_path: Path, text: str, said: str
+) -> None:
+    (home / "compare.json").write_text(text)
+    with pytest.raises(RecipeError, match=said):
+        built(home, tmp_path / "out", **{"evaluation.compare": "./compare.json"})
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_model_in_the_recipe_s_folder_is_named_from_there(home: Path, tmp_path: Path) -> None:
+    save_bi_encoder(home / "models")
+    out = tmp_path / "out"
+    changes: dict[str, Any] = {
+        "mining.strategy": "dense", "mining.settings": {"model": "./models/model"}
+    }  # fmt: skip
+    made = built(home, out, **changes)
+    assert [one.what for one in made.facts.ranking] == ["BM25", "./models/model"]
+    assert [one.name for one in made.facts.sources][-1] == "./models/model"
+    for path in out.rglob("*"):
+        assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes(), path
+
+
+def test_the_command_of_the_card_says_what_it_needs(home: Path) -> None:
+    assert command_of(recipe_of(home)).splitlines()[-1] == "hf-hardneg reproduce FOLDER --data DATA"
+    named = recipe_of(home, **{"publish.repository": "alice/set"})
+    assert command_of(named).endswith("hf-hardneg reproduce alice/set --config n-tuple --data DATA")
+    made = load_recipe(RECIPES / "stdlib-docstrings.yaml", {"publish.repository": "alice/set"})
+    assert command_of(made) == "hf-hardneg reproduce alice/set --config n-tuple"
+
+
+def test_samples_have_the_texts_of_their_positives(home: Path, tmp_path: Path) -> None:
+    lines = (home / "example-data/corpus.jsonl").read_text().splitlines()
+    titles = {json.loads(line)["title"] for line in lines}
+    for sample in built(home, tmp_path / "out").facts.samples:
+        for text in (*sample["positives"], *sample["negatives"]):
+            assert any(text.startswith(title) for title in titles), text
+
+
+def test_a_query_of_one_letter_is_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has one object for such a text, wherever it was read."""
+    from datasets import Dataset
+
+    monkeypatch.setattr(configs, "READ_BATCH", 1)
+    rows = Dataset.from_dict(
+        {"query_id": ["1", "1"], "query": ["a", "a"], "positive_ids": [["x"], ["y"]]}
+    )
+    corpus = {name: f"text {name}" for name in "wxyz"}
+    miner = OfflineMiner("random@4", corpus=corpus, num_negatives=1).knowing(rows)
+    assert queries_of(rows, miner).to_list() == [{"query_id": "1", "query": "a"}]
+
+
+def test_a_model_s_revision_stands_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_sources, "model_commit", lambda name, revision: None)
+    corpus = {name: f"text {name}" for name in "wxyz"}
+    miner = OfflineMiner("dense", corpus=corpus, num_negatives=1, model="org/model", revision="v1")
+    monkeypatch.setattr(
+        OfflineMiner, "recipe", lambda self: {"models": {"dense": {"model": "org/model"}}}
+    )
+    recipe = load_recipe(RECIPES / "stdlib-docstrings.yaml")
+    model = card_sources.sources_of(recipe, miner)[-1]
+    assert (model.name, model.revision) == ("org/model", "v1")
+
+
+def test_a_search_that_is_too_shallow_to_rank_is_told_of(home: Path, tmp_path: Path) -> None:
+    made = built(home, tmp_path / "out", **{"mining.strategy": "bm25@4"})
+    assert [one.what for one in made.facts.ranking] == ["BM25"]  # one of its own, ten deep
+    assert "too few for MRR@10: that of BM25 is of" in (tmp_path / "out" / "README.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,3 +174,10 @@ def test_nobody_is_told_the_token(
     stored = [*hub.files(NAME).values(), *contents(folder).values()]
     assert not [content for content in stored if token.encode() in content]
     assert all(token not in commit.message + commit.title for commit in hub.history(NAME))
+
+
+def test_a_mined_folder_is_no_publication(hub: LoopbackHub, tmp_path: Path) -> None:
+    folder = publication(tmp_path / "set")
+    shutil.rmtree(folder / "data")
+    with pytest.raises(HubError, match="hf-hardneg run makes, from a recipe"):
+        push(hub, folder)

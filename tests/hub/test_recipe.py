@@ -407,7 +407,7 @@ recipes = st.fixed_dictionaries(
             {"strategy": st.sampled_from(["bm25+denoised", "rocketqa", "bm25@50+denoised+margin"])},
             optional={
                 "settings": st.fixed_dictionaries(
-                    {}, optional={"threshold": st.floats(0, 1), "denoised.model": hub}
+                    {}, optional={"threshold": st.floats(0, 0.9), "denoised.model": hub}
                 ),
                 "num_negatives": st.integers(1, 99),
                 "seed": st.integers(0, 2**63 - 1),

@@ -119,3 +119,27 @@ def test_two_processes_write_the_bytes_of_one(tmp_path: Path) -> None:
     )
     assert one == two
     assert len(one) > 5
+
+
+def test_who_may_not_publish_is_told_before_the_work(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    tool, recipe = ["-m", "hf_hardneg", "run"], RECIPES / "beir-folder.yaml"
+    places = ["--output", tmp_path / "out", "--cache-dir", tmp_path / "cache"]
+    ours = ["--set", f"publish.repository={NAME}"]
+    theirs = ["--set", "publish.repository=bob/small"]
+    for asked, token, said in (
+        ([*theirs, "--push"], TOKEN, "in the namespace 'bob'"),
+        ([*theirs, "--push"], "", "No access token"),
+        ([*theirs, "--pr"], TOKEN, "--push is not given"),
+        ([*ours, "--push", "--pr"], TOKEN, "a pull request needs one"),
+        (["--push", "--dry-run"], TOKEN, "names no repository"),
+    ):
+        line = [sys.executable, *tool, recipe, *places, *asked]
+        done = subprocess.run(
+            [*map(str, line)], env={**environment, "HF_TOKEN": token}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert said in " ".join(done.stderr.split()), done.stderr
+        assert not (tmp_path / "cache").exists()
