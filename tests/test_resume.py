@@ -22,6 +22,7 @@ from tiny_models import save_cross_encoder
 from hf_hardneg import CrossEncoderDenoiser, OfflineMiner, mapping
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import HardNegError
+from hf_hardneg.pair_scorer import PairScorer
 from hf_hardneg.pair_scores import PairScores
 from hf_hardneg.stages import DecideStage, RetrieveStage, WriteStage
 
@@ -98,15 +99,15 @@ def child(
         kill_at(MOMENTS[moment])
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    scored: list[CrossEncoderDenoiser] = []
-    opened = CrossEncoderDenoiser._store
+    scored: list[PairScorer] = []
+    opened = PairScorer._store
 
-    def store(self: CrossEncoderDenoiser) -> PairScores:
+    def store(self: PairScorer) -> PairScores:
         if self not in scored:
             scored.append(self)
         return opened(self)
 
-    CrossEncoderDenoiser._store = store
+    PairScorer._store = store
     try:
         mined = miner.mine(rows)
     except HardNegError as error:
@@ -117,7 +118,7 @@ def child(
     table = mined.with_format("arrow")[:].combine_chunks().replace_schema_metadata(None)
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    answer.send((sink.getvalue().to_pybytes(), sum(veto.pairs_scored for veto in scored)))
+    answer.send((sink.getvalue().to_pybytes(), sum(scorer.pairs_scored for scorer in scored)))
 
 
 @pytest.fixture(scope="module")
