@@ -19,7 +19,7 @@ from datasets import disable_progress_bars, load_from_disk
 from mining import pairs_on_disk, word_documents, word_rows
 from tiny_models import save_cross_encoder
 
-from hf_hardneg import CrossEncoderDenoiser, OfflineMiner, mapping
+from hf_hardneg import OfflineMiner, mapping
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import HardNegError
 from hf_hardneg.pair_scorer import PairScorer
@@ -43,8 +43,8 @@ class Moment:
 MOMENTS = {
     "before the first part": Moment(RetrieveStage, "__call__", 1),
     "in the second part": Moment(DecideStage, "__call__", 2),
-    "while the first pairs are scored": Moment(CrossEncoderDenoiser, "_predict", 1),
-    "while more pairs are scored": Moment(CrossEncoderDenoiser, "_predict", 4),
+    "while the first pairs are scored": Moment(PairScorer, "predict", 1),
+    "while more pairs are scored": Moment(PairScorer, "predict", 4),
     "when the scores are on disk": Moment(PairScores, "add", 4, after=True),
     "before a finished part has its name": Moment(shutil, "move", 5),
     "when a finished part has its name": Moment(shutil, "move", 5, after=True),
