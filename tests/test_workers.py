@@ -9,7 +9,7 @@ import multiprocess
 import pytest
 from datasets import Dataset
 
-from hf_hardneg.workers import in_worker, usable_threads
+from hf_hardneg.workers import in_worker, steady_torch_threads, usable_threads
 
 
 def answer(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -36,3 +36,29 @@ def test_workers_of_dataset_map() -> None:
 def test_workers_that_are_not_forked(library: Any, method: str) -> None:
     with library.get_context(method).Pool(1) as pool:
         assert pool.apply(in_worker)
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("1", 1), ("0", None), ("many", None), ("", None)])
+def test_fewer_threads_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str, threads: int | None
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    every = usable_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert usable_threads() == (threads or every)
+
+
+def test_torch_has_the_same_threads_before_and_after_faiss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import faiss
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    try:
+        faiss.omp_set_num_threads(before + 1)  # torch's too
+        steady_torch_threads()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hf_hardneg.evaluation.training_progress import Steps
+from hf_hardneg.workers import steady_torch_threads
 
 __all__ = [
     "LOSSES",
@@ -314,6 +315,7 @@ def train_and_score(
         ParameterError: there are no rows.
     """
     started = time.perf_counter()
+    steady_torch_threads()
     with no_bars():
         model = load_model(training)
         if rows is not None:

@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 from hf_hardneg.errors import ParameterError
+from hf_hardneg.workers import steady_torch_threads
 
 __all__ = ["training_device"]
 
@@ -48,6 +49,7 @@ def training_device(requested: str | None) -> dict[str, Any]:
         "float32_matmul": torch.get_float32_matmul_precision(),
     }
     if device.type == "cpu":
+        steady_torch_threads()
         facts |= {
             "machine": platform.machine(),
             "instructions": torch.backends.cpu.get_cpu_capability(),

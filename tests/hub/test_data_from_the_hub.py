@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import shared
+from hub_server import LoopbackHub
 
 FILL = """
 import json, sys
@@ -160,20 +160,9 @@ def all_reads(url: str, folder: Path) -> Answers:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    server = shared("tools", "local_hub.py")
     folder = tmp_path_factory.mktemp("hub")
-    process = subprocess.Popen(
-        [sys.executable, str(server), "--root", str(folder / "root"), "--port", "0", "--quiet"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().split(" on ")[1].split()[0]
-            return all_reads(url, folder)
-        finally:
-            process.terminate()
+    with LoopbackHub(folder / "root") as server:
+        return all_reads(server.url, folder)
 
 
 def test_queries_documents_and_judgements_are_joined_by_their_ids(hub: Answers) -> None:
