@@ -13,11 +13,12 @@ from datasets import Dataset
 
 from hf_hardneg.cache import cache_root
 from hf_hardneg.columns import QueryColumns
-from hf_hardneg.cost import Estimate, duration, require
+from hf_hardneg.cost import Estimate
 from hf_hardneg.distributed import world
 from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
 from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
 from hf_hardneg.evaluation.judgements import Grades, grades_in
+from hf_hardneg.foreseen import ask_first
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.formats.writers import WRITERS, Written
 from hf_hardneg.mined_set import MinedSet
@@ -30,10 +31,6 @@ from hf_hardneg.sources import beir_corpus_file
 from hf_hardneg.stages import TRACE
 
 __all__ = ["MineJob", "dry_run_report", "estimate_job", "run_mine"]
-
-QUICK = 0.2
-"""Seconds for a measurement before the work: enough to tell minutes from hours."""
-WORTH_SAYING = 60.0
 
 Say = Callable[[str], object]
 
@@ -179,20 +176,6 @@ def estimate_job(job: MineJob) -> Estimate:
     return miner.estimate(rows)
 
 
-def _ask_first(job: MineJob, miner: OfflineMiner, rows: Dataset, say: Say | None) -> None:
-    """Refuse a job that takes too much; say what it is expected to take if it is more than little.
-
-    Raises:
-        CostError: it takes too much.
-    """
-    if job.max_hours is None or not world().main or not miner.may_take_long(len(rows)):
-        return
-    expected = miner.estimate(rows, budget=QUICK)
-    require(expected, job.max_hours)
-    if say is not None and expected.seconds > WORTH_SAYING:
-        say(f"Expected to take about {duration(expected.seconds)}.")
-
-
 def run_mine(job: MineJob, say: Say | None = None) -> Report:
     """Mine, write, and return the report.
 
@@ -208,7 +191,7 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
     output = _check_output(job)
     miner, rows, notes = _prepared(job)
     miner = miner.knowing(rows)
-    _ask_first(job, miner, rows, say)
+    ask_first(miner, rows, job.max_hours, say)
     form = "columns" if job.trainer_format else job.output_format
     grades = None if job.judgements is None else grades_in(job.judgements)
     mined = miner.mine(rows, form, num_proc=job.num_proc, resume=job.resume)
@@ -279,7 +262,7 @@ def dry_run_report(job: MineJob, sample: int) -> Report:
     size = min(sample, len(rows))
     picked = rows.select([place * len(rows) // size for place in range(size)] if size else [])
     known = miner.knowing(rows)
-    _ask_first(job, known, picked, None)
+    ask_first(known, picked, job.max_hours)
     grades = None if job.judgements is None else grades_in(job.judgements)
     mined = known.mine(picked, "columns", num_proc=job.num_proc)
     rates = list(_rates(job, known, picked, mined, grades))

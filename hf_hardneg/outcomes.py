@@ -87,7 +87,10 @@ class OutcomeStage(TimedStage):
         ids = np.full(len(inside), None, dtype=object)
         ids[inside] = corpus.ids(queries.positive_rows[inside])
         outcomes = chosen.outcomes
-        assert outcomes is not None
+        if outcomes is None:
+            raise TypeError(
+                "a selection without outcomes; select(..., with_outcomes=True) has them"
+            )
         flat = {
             "candidate_ids": corpus.id_array(candidates.rows[filled]),
             "candidate_scores": nullable_floats(candidates.scores[filled]),

@@ -24,15 +24,13 @@ from hf_hardneg.evaluation.held_out import HeldOut
 from hf_hardneg.evaluation.strategy_list import strategy_list, with_settings
 from hf_hardneg.evaluation.training import Training
 from hf_hardneg.evaluation.training_device import training_device
+from hf_hardneg.foreseen import QUICK, WORTH_SAYING
 from hf_hardneg.locations import is_location
 from hf_hardneg.models import model_fingerprint
 from hf_hardneg.run import corpus_note
 
 __all__ = ["compare"]
 
-WORTH_SAYING = 60.0
-QUICK = 0.2
-"""Seconds for a measurement before the work."""
 PACKAGES = ("hf-hardneg", "sentence-transformers", "torch", "transformers")
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from datasets import Dataset
 
-from hf_hardneg.cost import duration, require
 from hf_hardneg.distributed import world
 from hf_hardneg.evaluation.audit import audit
 from hf_hardneg.evaluation.audit_leakage import Evaluation
@@ -21,6 +20,7 @@ from hf_hardneg.evaluation.audit_report import Audit
 from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
 from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.held_out import HeldOut
+from hf_hardneg.foreseen import ask_first
 from hf_hardneg.hub.card_sources import sources_of
 from hf_hardneg.hub.comparison import comparison_of
 from hf_hardneg.hub.configs import make_configs
@@ -41,8 +41,6 @@ from hf_hardneg.report import Report
 __all__ = ["Built", "build", "command_of", "miner_of"]
 
 Say = Callable[[str], object]
-QUICK = 0.2
-"""Seconds for a measurement before the work: enough to tell minutes from hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +125,7 @@ def _mine(
     """
     comparison = comparison_of(recipe)  # what is wrong with it is told before the work, not after
     miner, loaded = miner_of(recipe, cache_dir)
-    if max_hours is not None and world().main and miner.may_take_long(len(loaded.rows)):
-        expected = miner.estimate(loaded.rows, budget=QUICK)
-        require(expected, max_hours)
-        if say is not None:
-            say(f"Mining is expected to take about {duration(expected.seconds)}.")
+    ask_first(miner, loaded.rows, max_hours, say)
     pool = miner.retrieve(loaded.rows, num_proc=num_proc, resume=resume)
     mined = miner.select(pool, num_proc=num_proc, resume=resume)
     return _Mined(recipe, miner, loaded.rows, pool, mined, loaded.notes, comparison)
