@@ -81,6 +81,7 @@ def on_hub(repository: str, revision: str | None) -> Published:
 
 @contextmanager
 def explained(repository: str, revision: str | None, what: str) -> Iterator[None]:
+    """Turn what goes wrong with a repository's ``what`` into errors of ours."""
     import httpx
     from huggingface_hub.errors import (
         HfHubHTTPError,

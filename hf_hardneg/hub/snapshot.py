@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hf_hardneg.hub.published import explained
 
-__all__ = ["fetch_folders", "published_configs"]
+__all__ = ["Contents", "contents_of", "fetch_folders"]
 
 
-def published_configs(
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a repository holds.
+
+    Attributes:
+        commit: its hash.
+        configs: bytes of each config that ``hf-hardneg run`` pushed; empty where the repository
+            is laid out otherwise.
+        size: bytes of all files.
+    """
+
+    commit: str
+    configs: dict[str, int]
+    size: int
+
+
+def contents_of(
     repository: str, revision: str | None = None, *, public_only: bool = False
-) -> tuple[str, dict[str, int]]:
-    """Return the commit, and the bytes of each config that ``hf-hardneg run`` pushed.
+) -> Contents:
+    """Return what a data set on the Hub holds.
 
     Args:
         repository: ``org/name``.
         revision: branch, tag or commit; default: the newest.
         public_only: ask without any token, as anybody could.
-
-    Returns:
-        The commit's hash, and bytes by config; empty where the repository is laid out otherwise.
 
     Raises:
         HubError: there is no such data set or revision, or it cannot be read.
@@ -31,16 +45,19 @@ def published_configs(
 
     api = HfApi(token=False if public_only else None)
     found: dict[str, int] = {}
+    size = 0
     with explained(repository, revision, "it"):
         commit = str(api.dataset_info(repository, revision=revision).sha)
         for one in api.list_repo_tree(
             repository, recursive=True, revision=commit, repo_type="dataset"
         ):
+            if not isinstance(one, RepoFile):
+                continue
+            size += one.size
             parts = one.path.split("/")
-            if isinstance(one, RepoFile) and len(parts) == 3 and parts[0] == "data":
-                if parts[2].endswith(".parquet"):
-                    found[parts[1]] = found.get(parts[1], 0) + one.size
-    return commit, found
+            if len(parts) == 3 and parts[0] == "data" and parts[2].endswith(".parquet"):
+                found[parts[1]] = found.get(parts[1], 0) + one.size
+    return Contents(commit, found, size)
 
 
 def fetch_folders(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hf_hardneg.errors import HubError
-from hf_hardneg.hub.snapshot import fetch_folders, published_configs
+from hf_hardneg.hub.snapshot import contents_of, fetch_folders
 from hf_hardneg.inspection.opened import InspectedSet, open_inspected
 from hf_hardneg.inspection.places import BESIDE, row_configs
-from hf_hardneg.mined_sources import load_mined
+from hf_hardneg.query_sources import hub_rows
 
 __all__ = ["LARGEST", "open_from_hub"]
 
@@ -37,27 +37,22 @@ def open_from_hub(
         HubError: there is no such data set, it cannot be read, or it is too large.
         FormatError: it has no such config, or holds no mined set.
     """
-    commit, sizes = published_configs(repository, revision, public_only=public_only)
-    if not sizes:
-        if public_only:
-            _refuse_foreign(repository)
+    there = contents_of(repository, revision, public_only=public_only)
+    if not there.configs:
+        _check_size(repository, there.size, largest)
         name = f"{repository}:{config}" if config else repository
-        return open_inspected(load_mined(name, split=split), name=repository)
-    usable = row_configs(sizes, config, repository)
-    wanted = [usable[0], *(name for name in BESIDE if name in sizes)]
-    size = sum(sizes[name] for name in wanted)
-    if size > largest:
-        raise HubError(
-            f"{repository} has {size / 1e9:,.1f} GB to fetch (configs {', '.join(wanted)}), more "
-            f"than {largest / 1e9:,.1f} GB. Open it on a machine with room for it: "
-            f"hf-hardneg inspect {repository}"
-        )
-    folder = fetch_folders(repository, commit, wanted, public_only=public_only)
+        rows = hub_rows(name, split, revision=there.commit, public_only=public_only)
+        return open_inspected(rows, name=repository)
+    usable = row_configs(there.configs, config, repository)
+    wanted = [usable[0], *(name for name in BESIDE if name in there.configs)]
+    _check_size(repository, sum(there.configs[name] for name in wanted), largest)
+    folder = fetch_folders(repository, there.commit, wanted, public_only=public_only)
     return open_inspected(folder, config=usable[0], name=repository)
 
 
-def _refuse_foreign(repository: str) -> None:
-    raise HubError(
-        f"{repository} was not published by hf-hardneg run or push (it has no data/CONFIG/*.parquet)"
-        f". Open it on a machine of your own: hf-hardneg inspect {repository}"
-    )
+def _check_size(repository: str, size: int, largest: int) -> None:
+    if size > largest:
+        raise HubError(
+            f"{repository} has {size / 1e9:,.1f} GB to fetch, more than {largest / 1e9:,.1f} GB. "
+            f"Open it on a machine with room for it: hf-hardneg inspect {repository}"
+        )

@@ -15,72 +15,11 @@ WORD = regex.compile(r"[\p{L}\p{N}_]+")
 SHORTEST = 2
 """Letters of a word that is marked at least, in scripts that are written with spaces."""
 COMMON = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "may",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "should",
-        "so",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
+    """
+    a an and are as at be been but by can could did do does for from had has have how i if in into
+    is it its may no not of on or our should so such than that the their them then there these they
+    this those to was we were what when where which who why will with would you your
+    """.split()
 )
 """English words without meaning of their own, which would mark every text. Texts of other
 languages have theirs marked."""
@@ -102,7 +41,7 @@ class Piece:
 
 def content_words(texts: Iterable[str]) -> frozenset[str]:
     """Return the words of texts, normalised, without those that every text has."""
-    found = set()
+    found: set[str] = set()
     for text in texts:
         found.update(map(_folded, WORD.findall(text)))
     return frozenset(word for word in found if word not in COMMON and _counts(word))
