@@ -195,11 +195,14 @@ class Suspicion:
         those with a negative that outscores the positive by more, then by number.
         """
         counts = np.stack([self.negatives(reason)[rows] for reason in REASONS])
-        excess = self._scores.kept.values["excess"][rows]
+        some = counts.any(axis=0)
+        concerned, counts = rows[some], counts[:, some]
         # Of rows without that reason the score says nothing.
+        excess = self._scores.kept.values["excess"][concerned]
         excess = np.where(counts[0] > 0, excess, np.float32(0))
         kinds, negatives = (counts > 0).sum(axis=0), counts.sum(axis=0, dtype=np.int32)
-        return rows[np.lexsort((rows, -excess, -negatives, -kinds))]
+        first = concerned[np.lexsort((concerned, -excess, -negatives, -kinds))]
+        return np.concatenate([first, np.sort(rows[~some])])
 
     def negatives_a_row(self) -> tuple[NDArray[np.uint32], int]:
         """Return (number of negatives of each row, how many rows have been counted)."""
