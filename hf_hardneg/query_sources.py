@@ -143,8 +143,16 @@ def _all_lists(values: list[Any]) -> list[Any]:
     return values
 
 
-def hub_rows(name: str, split: str | None) -> Dataset:
+def hub_rows(
+    name: str, split: str | None, *, revision: str | None = None, public_only: bool = False
+) -> Dataset:
     """Load a data set from the Hub, ``org/name`` or ``org/name:config``.
+
+    Args:
+        name: its name.
+        split: which split; default: train, or the only one.
+        revision: branch, tag or commit; default: the newest.
+        public_only: ask without any token, as anybody could.
 
     Raises:
         QueryError: there is none, or which split is meant is not clear.
@@ -157,7 +165,8 @@ def hub_rows(name: str, split: str | None) -> Dataset:
         raise QueryError(f"the file or folder {name!r} does not exist.")
     repository, _, config = name.partition(":")
     try:
-        data = load_dataset(repository, config or None)
+        token = False if public_only else None
+        data = load_dataset(repository, config or None, revision=revision, token=token)
     except Exception as error:  # the Hub client has no common base for its failures
         raise QueryError(
             f"{name!r} is neither a file nor a folder here, and loading it as a data set from the "

@@ -11,7 +11,7 @@ from hf_hardneg.errors import HubError
 from hf_hardneg.hub.folder import sha256_of
 from hf_hardneg.hub.hub_data import said
 
-__all__ = ["Published", "in_folder", "on_hub"]
+__all__ = ["Published", "explained", "in_folder", "on_hub"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def on_hub(repository: str, revision: str | None) -> Published:
     from huggingface_hub.hf_api import RepoFile
 
     api = HfApi()
-    with _explained(repository, revision, "it"):
+    with explained(repository, revision, "it"):
         commit = str(api.dataset_info(repository, revision=revision).sha)
         entries = api.list_repo_tree(
             repository, recursive=True, revision=commit, repo_type="dataset"
@@ -67,7 +67,7 @@ def on_hub(repository: str, revision: str | None) -> Published:
                 f"{repository} has no {path}: hf-hardneg has not published it, so there is nothing "
                 "to make again."
             )
-        with _explained(repository, revision, path):
+        with explained(repository, revision, path):
             return Path(hf_hub_download(repository, path, repo_type="dataset", revision=commit))
 
     def sha256(path: str) -> str | None:
@@ -80,7 +80,8 @@ def on_hub(repository: str, revision: str | None) -> Published:
 
 
 @contextmanager
-def _explained(repository: str, revision: str | None, what: str) -> Iterator[None]:
+def explained(repository: str, revision: str | None, what: str) -> Iterator[None]:
+    """Turn what goes wrong with a repository's ``what`` into errors of ours."""
     import httpx
     from huggingface_hub.errors import (
         HfHubHTTPError,

@@ -1,0 +1,111 @@
+"""The pool of a mined set: for each query its candidates, and what became of each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_hardneg.errors import PoolError, listing
+from hf_hardneg.hashing import exact_keys, text_keys
+from hf_hardneg.outcomes import OUTCOME_FEATURES
+
+__all__ = ["PoolRows"]
+
+BATCH = 2_000
+
+
+class PoolRows:
+    """The rows of a pool with outcomes, found by their query.
+
+    Sixteen bytes a row are held in memory once a row has been looked up; the rest is read from
+    disk as it is asked for.
+
+    Args:
+        rows: what ``miner.outcomes(pool)`` returned.
+        name: what it is called in messages.
+
+    Attributes:
+        rows: the data set as it is.
+
+    Raises:
+        PoolError: a column is missing.
+    """
+
+    def __init__(self, rows: Dataset, name: str = "the pool") -> None:
+        """Check the columns."""
+        missing = [column for column in OUTCOME_FEATURES if column not in rows.column_names]
+        if missing:
+            raise PoolError(
+                f"{name} lacks {listing(missing)}; it has {listing(rows.column_names)}. Expected "
+                "the config 'pool' of hf-hardneg run, or what miner.outcomes(pool) returns."
+            )
+        self.rows, self.name = rows, name
+        self._lock = threading.Lock()
+        self._by: dict[str, tuple[NDArray[np.uint64], NDArray[np.int64]]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def batches(self, size: int = BATCH) -> Iterator[tuple[int, pa.Table]]:
+        """Yield (number of the first row, rows), in their order, ``size`` at a time."""
+        start = 0
+        for table in self.rows.with_format("arrow").iter(size):
+            yield start, table
+            start += table.num_rows
+
+    def at(self, number: int) -> dict[str, Any]:
+        """Return one row as plain values."""
+        table = self.rows.with_format("arrow")[number : number + 1]
+        return {name: table[name][0].as_py() for name in table.column_names}
+
+    def of(
+        self, query_id: str = "", query: str = "", positive_ids: Sequence[str] = ()
+    ) -> int | None:
+        """Return the number of a query's row; ``None`` where the pool does not have it.
+
+        Args:
+            query_id: its id; where it is empty or unknown, the text decides.
+            query: its text, compared after normalisation.
+            positive_ids: where a query has several rows, one for each positive, the first that
+                shares one of these is meant.
+        """
+        found = np.empty(0, np.int64)
+        if query_id:
+            found = self._find("query_id", exact_keys([query_id])[0])
+        if not len(found) and query:
+            found = self._find("query", text_keys([query])[0])
+        if not len(found):
+            return None
+        if len(found) > 1 and positive_ids:
+            wanted = set(positive_ids)
+            for number in found.tolist():
+                if wanted & set(self.at(number)["positive_ids"]):
+                    return int(number)
+        return int(found[0])
+
+    def _find(self, column: str, key: np.uint64) -> NDArray[np.int64]:
+        keys, order = self._sorted(column)
+        first, last = np.searchsorted(keys, key, "left"), np.searchsorted(keys, key, "right")
+        return np.sort(order[first:last])
+
+    def _sorted(self, column: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Return the hashes of a column in rising order, and the row of each."""
+        with self._lock:
+            if column not in self._by:
+                make = exact_keys if column == "query_id" else text_keys
+                chosen = self.rows.select_columns([column]).with_format("arrow")
+                parts = [
+                    make([text or "" for text in table[column].to_pylist()])
+                    for table in chosen.iter(BATCH * 10)
+                ]
+                keys = np.concatenate([np.empty(0, np.uint64), *parts])
+                order = np.argsort(keys, kind="stable").astype(np.int64)
+                self._by[column] = keys[order], order
+            return self._by[column]
