@@ -14,6 +14,7 @@ from hf_hardneg.errors import FormatError
 from hf_hardneg.inspection import InspectedSet, open_inspected
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
+from hf_hardneg.inspection.set_identity import set_identity
 from hf_hardneg.inspection.suspicion import Suspicion
 from hf_hardneg.space.settings import SpaceSettings
 
@@ -49,7 +50,16 @@ class Opened:
     inspected: InspectedSet
     suspicion: Suspicion
     _overview: Overview | None = None
+    _identity: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def identity(self) -> str:
+        """What tells the set from others."""
+        with self._lock:
+            if not self._identity:
+                self._identity = set_identity(self.inspected.mined)
+            return self._identity
 
     def overview(self) -> Overview:
         """Return its overview, worked out once."""
@@ -116,7 +126,9 @@ class Shelf:
 
     def _opened(self, wish: Wish) -> Opened:
         inspected = self._open_set(wish)
-        return Opened(wish, inspected, Suspicion(inspected))
+        suspicion = Suspicion(inspected)
+        suspicion.start()
+        return Opened(wish, inspected, suspicion)
 
     def _open_set(self, wish: Wish) -> InspectedSet:
         own = wish.data == self._settings.data
