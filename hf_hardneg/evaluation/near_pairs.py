@@ -12,7 +12,9 @@ NEAR = THRESHOLDS["minhash"]
 """The Jaccard resemblance from which on two texts are near-duplicates."""
 
 
-def nearest_positive(positives: Sequence[str | None], negatives: Sequence[str | None]) -> list[float]:
+def nearest_positive(
+    positives: Sequence[str | None], negatives: Sequence[str | None]
+) -> list[float]:
     """Return for each negative its resemblance with the positive that it is most like.
 
     The resemblance is that of the two sets of shingles (three words each, of the normalised

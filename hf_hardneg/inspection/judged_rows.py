@@ -59,9 +59,7 @@ def judged_rows(mined: MinedSet, labels: Labels) -> dict[int, dict[int, Judged]]
     return found
 
 
-def _of_row(
-    mined: MinedSet, row: int, cases: dict[str, dict[str, LabelCase]]
-) -> dict[int, Judged]:
+def _of_row(mined: MinedSet, row: int, cases: dict[str, dict[str, LabelCase]]) -> dict[int, Judged]:
     batch = mined.at(row)
     ids = batch.texts("negative_ids")[0] if batch.has("negative_ids") else []
     texts = batch.texts("negatives")[0] if batch.has("negatives") else []

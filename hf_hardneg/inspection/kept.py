@@ -31,8 +31,7 @@ def set_key(mined: MinedSet) -> str:
         table = mined.stored.at(row).table
         for name in sorted(table.column_names):
             digest.update(name.encode())
-            values = table[name]
-            hash_column(values.cast(values.type), digest)
+            hash_column(table[name], digest)
     corpus = "" if mined.corpus is None else mined.corpus.fingerprint
     return content_hash(VERSION, mined.rows._fingerprint, len(mined), digest.hexdigest(), corpus)
 

@@ -119,9 +119,7 @@ class ScoreSource:
             judged = _of_candidates(batch, pool, MODEL_SCORES)
         return RowScores(positive_offsets, positives, negative_offsets, negatives, judged)
 
-    def _side(
-        self, batch: MinedBatch, side: str, pool: pa.Table | None
-    ) -> tuple[Offsets, Floats]:
+    def _side(self, batch: MinedBatch, side: str, pool: pa.Table | None) -> tuple[Offsets, Floats]:
         offsets = _offsets(batch, side)
         if self._own[side]:
             own, values = batch.numbers(f"{side}_scores")
@@ -200,9 +198,7 @@ def _without(table: pa.Table, gone: NDArray[np.bool_]) -> pa.Table:
     return pa.table(columns, names=table.column_names)
 
 
-def _pairs(
-    asked: tuple[Offsets, pa.Array], known: tuple[Offsets, pa.Array]
-) -> NDArray[np.int64]:
+def _pairs(asked: tuple[Offsets, pa.Array], known: tuple[Offsets, pa.Array]) -> NDArray[np.int64]:
     """Return for each asked value its place among the known ones of the same row, -1 for none."""
     names = pa.concat_arrays([asked[1].cast(pa.string()), known[1].cast(pa.string())])
     codes = names.dictionary_encode()

@@ -137,7 +137,9 @@ class Suspicion:
             if self.scores.lacks_model:
                 return f"{self.scores.lacks_model}, and no labels of a judge are given"
             if self.judge_threshold is None:
-                return "from which score on the cross-encoder calls a document relevant is not known"
+                return (
+                    "from which score on the cross-encoder calls a document relevant is not known"
+                )
         return ""
 
     def looked_at(self, reason: str) -> int:
