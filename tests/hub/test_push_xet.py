@@ -112,6 +112,19 @@ def test_loading_it_back(by_xet: bool, hub: LoopbackHub, xet: XetClient, tmp_pat
     assert streamed_rows == list(local)
 
 
+def test_to_a_pull_request_and_to_a_branch(
+    hub: LoopbackHub, xet: XetClient, old: dict[str, bytes], versions: tuple[Path, Path]
+) -> None:
+    """Bob may upload to his pull request only, and the token for Xet is asked for that."""
+    done = xet.push(hub, versions[1], token="hf_bob", create_pr=True)["done"]
+    assert done["revision"] == "refs/pr/1"
+    assert len(hub.requests("GET", "/xet-write-token/refs%2Fpr%2F1")) == 1
+    xet.push(hub, versions[1], revision="v/2")
+    new = contents(versions[1])
+    assert hub.files(NAME, "refs/pr/1") == hub.files(NAME, "refs/heads/v/2") == new
+    assert hub.files(NAME) == old
+
+
 @pytest.mark.parametrize("kind", PASSING)
 @pytest.mark.parametrize("place", ["token", "store"])
 def test_a_failure_that_passes_is_got_over(

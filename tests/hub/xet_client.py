@@ -53,11 +53,11 @@ class XetClient:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
 
-    def push(self, hub: LoopbackHub, folder: Path, name: str = NAME) -> dict[str, Any]:
+    def push(self, hub: LoopbackHub, folder: Path, **values: Any) -> dict[str, Any]:
         """Return ``done`` or ``error``, and what was ``said``."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        asked = {"folder": str(folder), "repository": name, "endpoint": hub.url}
+        asked = {"folder": str(folder), "repository": NAME, "endpoint": hub.url} | values
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
