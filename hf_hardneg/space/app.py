@@ -12,6 +12,7 @@ from hf_hardneg.pages import number
 from hf_hardneg.space.api import add_endpoints
 from hf_hardneg.space.browse import Browse
 from hf_hardneg.space.desk import Desk, caller_of_request
+from hf_hardneg.space.judge import Judge
 from hf_hardneg.space.overview import OverviewView
 from hf_hardneg.space.parts import Parts
 from hf_hardneg.space.render import alert, html
@@ -56,13 +57,15 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 overview = OverviewView.build(parts)
             with gr.Tab("Browse", id="browse"):
                 browse = Browse.build(parts)
-        shown = [wish, data, config, head, *overview.outputs, *browse.outputs]
+            with gr.Tab("Judge", id="judge"):
+                judge = Judge.build(parts)
+        shown = [wish, data, config, head, *overview.outputs, *browse.outputs, *judge.outputs]
 
         def opened(asked: Wish, row: int, request: gr.Request, profile: Any) -> list[Any]:  # noqa: ANN401
             caller = caller_of_request(settings, request, profile)
             try:
                 found = parts.shelf.get(asked)
-                values = [*overview.at(asked), *browse.at(asked, row, caller)]
+                values = [*overview.at(asked), *browse.at(asked, row, caller), *judge.at(asked)]
             except HardNegError as error:
                 kept = [gr.skip()] * (len(shown) - 4)
                 return [gr.skip(), asked.data, gr.skip(), alert(error), *kept]

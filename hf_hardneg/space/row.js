@@ -43,6 +43,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
+  if (event.target.closest?.("[role=tablist]")) return;
   const inside = document.activeElement?.closest?.("[data-hn-card]");
   const place = inside ? Number(inside.dataset.hnCard) : -1;
   if (event.key === "n" || event.key === "ArrowRight") press("hn-next");

@@ -12,6 +12,8 @@ from pathlib import Path
 from hf_hardneg.cache import cache_root
 from hf_hardneg.errors import FormatError
 from hf_hardneg.inspection import InspectedSet, open_inspected
+from hf_hardneg.inspection.finding_rows import Finder
+from hf_hardneg.inspection.judging import JudgingTask
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
 from hf_hardneg.inspection.set_identity import set_identity
@@ -51,6 +53,8 @@ class Opened:
     suspicion: Suspicion
     _overview: Overview | None = None
     _identity: str = ""
+    _finder: Finder | None = None
+    _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -60,6 +64,30 @@ class Opened:
             if not self._identity:
                 self._identity = set_identity(self.inspected.mined)
             return self._identity
+
+    @property
+    def finder(self) -> Finder:
+        """What finds rows in it."""
+        with self._lock:
+            if self._finder is None:
+                self._finder = Finder(self.inspected, self.suspicion)
+            return self._finder
+
+    @property
+    def link(self) -> dict[str, str]:
+        """Parts of the address that open it again."""
+        found = {"repo": self.wish.data, "config": self.wish.config}
+        return {name: value for name, value in found.items() if value}
+
+    def task(self, folder: Path, size: int) -> JudgingTask:
+        """Return the sample of so many pairs to be judged, drawn once and kept in a folder."""
+        identity = self.identity
+        with self._lock:
+            if size not in self._tasks:
+                self._tasks[size] = JudgingTask.open(
+                    self.inspected.mined, folder, identity, size=size
+                )
+            return self._tasks[size]
 
     def overview(self) -> Overview:
         """Return its overview, worked out once."""
