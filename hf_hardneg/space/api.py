@@ -8,7 +8,7 @@ import gradio as gr
 
 from hf_hardneg.errors import HardNegError, did_you_mean, listing
 from hf_hardneg.evaluation.labels import LABELS
-from hf_hardneg.inspection.finding_rows import Wanted
+from hf_hardneg.inspection.wanted import Wanted
 from hf_hardneg.space.browse import Browse
 from hf_hardneg.space.desk import caller_of_request
 from hf_hardneg.space.parts import Parts, said
@@ -69,18 +69,23 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
             data: as for ``row``.
             config: as for ``row``.
         """
-        wanted = Wanted(
-            reasons=frozenset(reasons or ()),
-            short=short,
-            search=words,
-            search_in=search_in,
-            document=document,
-            order=order,
-        )
         with said():
+            wanted = Wanted(
+                reasons=frozenset(reasons or ()),
+                short=short,
+                search=words,
+                search_in=search_in,
+                document=document,
+                order=order,
+            )
             found = parts.shelf.get(Wish(data, config)).finder.find(wanted)
-            rows = [int(one) for one in found.page(max(start, 0), PAGE)]
-        return {"rows": rows, "total": len(found), "note": found.note}
+            rows = [int(one) for one in found.rows[max(start, 0) : max(start, 0) + PAGE]]
+        return {
+            "rows": rows,
+            "total": found.total,
+            "complete": found.complete,
+            "note": found.note,
+        }
 
     def label(
         row: int,

@@ -10,7 +10,7 @@ import gradio as gr
 from hf_hardneg.errors import HardNegError
 from hf_hardneg.pages import number
 from hf_hardneg.space.api import add_endpoints
-from hf_hardneg.space.browse import Browse
+from hf_hardneg.space.browse import Browse, Who
 from hf_hardneg.space.desk import Desk, caller_of_request
 from hf_hardneg.space.judge import Judge
 from hf_hardneg.space.overview import OverviewView
@@ -65,7 +65,11 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
             caller = caller_of_request(settings, request, profile)
             try:
                 found = parts.shelf.get(asked)
-                values = [*overview.at(asked), *browse.at(asked, row, caller), *judge.at(asked)]
+                values = [
+                    *overview.at(asked),
+                    *browse.at(asked, row, Who(caller, str(request.session_hash or ""))),
+                    *judge.at(asked),
+                ]
             except HardNegError as error:
                 kept = [gr.skip()] * (len(shown) - 4)
                 return [gr.skip(), asked.data, gr.skip(), alert(error), *kept]

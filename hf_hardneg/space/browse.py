@@ -11,16 +11,16 @@ import gradio as gr
 
 from hf_hardneg.errors import HardNegError
 from hf_hardneg.inspection import RowView
-from hf_hardneg.inspection.finding_rows import Finder, Found, Wanted
 from hf_hardneg.inspection.label_book import by_hand
 from hf_hardneg.inspection.suspicion import REASONS
+from hf_hardneg.inspection.wanted import Found, Wanted
 from hf_hardneg.space.desk import Caller, caller_of_request
 from hf_hardneg.space.parts import Parts, said
-from hf_hardneg.space.render import alert
+from hf_hardneg.space.render import html
 from hf_hardneg.space.row_page import row_html
 from hf_hardneg.space.shelf import Opened, Wish
 
-__all__ = ["Browse"]
+__all__ = ["Browse", "Who"]
 
 HERE = Path(__file__).parent
 ORDERS = [("by row", "row"), ("suspicious first", "suspicious")]
@@ -29,6 +29,14 @@ KEYS = (
     "Keys: n or → next row, p or ← previous, j and k or a digit to choose a negative, then f false "
     "negative, t true negative, u unsure, b bad query."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whoever asks, and from which window: a new search of it ends the one before."""
+
+    caller: Caller
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +121,20 @@ class Browse:
         profile: gr.OAuthProfile | None,
     ) -> list[Any]:
         """Show the first of the rows that are wanted."""
-        wanted = Wanted(
-            reasons=frozenset(reasons),
-            short=bool(short),
-            search=search or "",
-            search_in=where,
-            document=document or "",
-            order=order,
-        )
-        return self._show(wish, wanted, 0, self._caller(request, profile))
+        with said():
+            wanted = Wanted(
+                reasons=frozenset(reasons),
+                short=bool(short),
+                search=search or "",
+                search_in=where,
+                document=document or "",
+                order=order,
+            )
+        return self._show(wish, wanted, 0, self._who(request, profile))
 
     def clear(self, wish: Wish, request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
         """Show all rows again."""
-        shown = self._show(wish, Wanted(), 0, self._caller(request, profile))
+        shown = self._show(wish, Wanted(), 0, self._who(request, profile))
         return [*shown, "", "queries", "", [], False, "row"]
 
     def back(
@@ -137,7 +146,7 @@ class Browse:
         profile: gr.OAuthProfile | None,
     ) -> list[Any]:
         """Show the row before."""
-        return self._show(wish, wanted, max(place - 1, 0), self._caller(request, profile))
+        return self._show(wish, wanted, max(place - 1, 0), self._who(request, profile))
 
     def forward(
         self,
@@ -148,7 +157,7 @@ class Browse:
         profile: gr.OAuthProfile | None,
     ) -> list[Any]:
         """Show the next row."""
-        return self._show(wish, wanted, place + 1, self._caller(request, profile))
+        return self._show(wish, wanted, place + 1, self._who(request, profile))
 
     def jump(
         self,
@@ -160,7 +169,7 @@ class Browse:
         profile: gr.OAuthProfile | None,
     ) -> list[Any]:
         """Show a row by its number: among those that were found, or among all."""
-        return self.at(wish, int(number or 0), self._caller(request, profile), wanted)
+        return self.at(wish, int(number or 0), self._who(request, profile), wanted)
 
     def mark(
         self,
@@ -172,15 +181,15 @@ class Browse:
         profile: gr.OAuthProfile | None,
     ) -> list[Any]:
         """Keep what the caller says of a negative."""
-        caller = self._caller(request, profile)
+        who = self._who(request, profile)
         if not isinstance(event._data, Mapping) or "label" not in event._data:
             return [gr.skip()] * len(self.outputs)
         with said():
             opened = self.parts.shelf.get(wish)
             row, negative = int(event._data["row"]), int(event._data["place"])
             note = str(event._data.get("note") or "")
-            self.label(opened, caller, row, negative, str(event._data["label"]), note)
-        return self._show(wish, wanted, place, caller, row=row)
+            self.label(opened, who.caller, row, negative, str(event._data["label"]), note)
+        return self._show(wish, wanted, place, who, row=row)
 
     def label(
         self, opened: Opened, caller: Caller, row: int, place: int, label: str, note: str
@@ -214,40 +223,38 @@ class Browse:
 
     # -- showing ---------------------------------------------------------------------------------
 
-    def at(self, wish: Wish, row: int, caller: Caller, wanted: Wanted | None = None) -> list[Any]:
+    def at(self, wish: Wish, row: int, who: Who, wanted: Wanted | None = None) -> list[Any]:
         """Return the values of :attr:`outputs` for a row, wherever it stands among the found."""
         wanted = wanted or Wanted()
         with said():
             opened = self.parts.shelf.get(wish)
-            found = self._found(opened, wanted)
+            found = self._found(opened, wanted, who)
         place = found.place_of(row)
         if place is None:  # it is not among them: all rows are shown
             wanted = replace(Wanted(), order=wanted.order)
-            place = self._found(opened, wanted).place_of(row)
-        return self._show(wish, wanted, row if place is None else place, caller)
+            place = self._found(opened, wanted, who).place_of(row)
+        return self._show(wish, wanted, row if place is None else place, who)
 
-    def _caller(self, request: gr.Request, profile: gr.OAuthProfile | None) -> Caller:
-        return caller_of_request(self.parts.settings, request, profile)
+    def _who(self, request: gr.Request, profile: gr.OAuthProfile | None) -> Who:
+        caller = caller_of_request(self.parts.settings, request, profile)
+        return Who(caller, str(request.session_hash or ""))
 
-    def _found(self, opened: Opened, wanted: Wanted) -> Found:
-        finder: Finder = opened.finder
-        return finder.find(wanted)
+    def _found(self, opened: Opened, wanted: Wanted, who: Who) -> Found:
+        return opened.finder.find(wanted, session=who.session)
 
     def _show(
-        self, wish: Wish, wanted: Wanted, place: int, caller: Caller, row: int | None = None
+        self, wish: Wish, wanted: Wanted, place: int, who: Who, row: int | None = None
     ) -> list[Any]:
         with said():
             opened = self.parts.shelf.get(wish)
-            found = self._found(opened, wanted)
-            if not len(found):
-                return [wanted, 0, None, alert(found.note or "No row has all of this."), ""]
-            place = max(0, min(place, len(found) - 1))
-            view = opened.inspected.row(int(found[place]) if row is None else row)
-            shown = self._drawn(opened, view, caller, f"{place + 1:,} of {len(found):,} rows")
-        return [wanted, place, view.number, self._status(found), shown]
-
-    def _status(self, found: Found) -> str:
-        return found.note
+            found = self._found(opened, wanted, who)
+            if not found.total:
+                return [wanted, 0, None, _nothing(found), ""]
+            place = max(0, min(place, found.total - 1))
+            view = opened.inspected.row(int(found.rows[place]) if row is None else row)
+            at = f"{place + 1:,} of {found.total:,} rows{'' if found.complete else ' so far'}"
+            shown = self._drawn(opened, view, who.caller, at)
+        return [wanted, place, view.number, html("status.html", note=found.note), shown]
 
     def _drawn(self, opened: Opened, view: RowView, caller: Caller, place: str) -> str:
         why = {
@@ -281,3 +288,9 @@ class Browse:
             if pair in said_of:
                 found[one.place] = said_of[pair]
         return found
+
+
+def _nothing(found: Found) -> str:
+    """Say that no row was found, or none so far."""
+    nothing = "No row has all of this." if found.complete else "No row has all of this so far."
+    return html("status.html", note=f"{nothing} {found.note}")

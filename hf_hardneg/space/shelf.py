@@ -12,7 +12,7 @@ from pathlib import Path
 from hf_hardneg.cache import cache_root
 from hf_hardneg.errors import FormatError
 from hf_hardneg.inspection import InspectedSet, open_inspected
-from hf_hardneg.inspection.finding_rows import Finder
+from hf_hardneg.inspection.finding_rows import RowFinder
 from hf_hardneg.inspection.judging import JudgingTask
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
@@ -46,16 +46,18 @@ class Opened:
         wish: what was asked for.
         inspected: the set.
         suspicion: what is suspicious in its rows.
+        finder: finds rows in it.
     """
 
     wish: Wish
     inspected: InspectedSet
     suspicion: Suspicion
+    finder: RowFinder
     _overview: Overview | None = None
     _identity: str = ""
-    _finder: Finder | None = None
-    _tasks: dict[int, JudgingTask] = field(default_factory=dict)
+        _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _drawing: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def identity(self) -> str:
@@ -66,23 +68,20 @@ class Opened:
             return self._identity
 
     @property
-    def finder(self) -> Finder:
-        """What finds rows in it."""
-        with self._lock:
-            if self._finder is None:
-                self._finder = Finder(self.inspected, self.suspicion)
-            return self._finder
-
-    @property
     def link(self) -> dict[str, str]:
         """Parts of the address that open it again."""
         found = {"repo": self.wish.data, "config": self.wish.config}
         return {name: value for name, value in found.items() if value}
 
+    def close(self) -> None:
+        """End what is still being worked out; nothing of it is lost."""
+        self.suspicion.stop()
+        self.finder.close()
+
     def task(self, folder: Path, size: int) -> JudgingTask:
         """Return the sample of so many pairs to be judged, drawn once and kept in a folder."""
         identity = self.identity
-        with self._lock:
+        with self._drawing:  # a lock of its own: drawing from many rows takes a while
             if size not in self._tasks:
                 self._tasks[size] = JudgingTask.open(
                     self.inspected.mined, folder, identity, size=size
@@ -135,7 +134,7 @@ class Shelf:
                     closed = self._over()
                     self._opening.pop(wish, None)
                 for one in closed:
-                    one.suspicion.stop()
+                    one.close()
         return found
 
     def _over(self) -> list[Opened]:
@@ -156,7 +155,7 @@ class Shelf:
         inspected = self._open_set(wish)
         suspicion = Suspicion(inspected)
         suspicion.start()
-        return Opened(wish, inspected, suspicion)
+        return Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion))
 
     def _open_set(self, wish: Wish) -> InspectedSet:
         own = wish.data == self._settings.data
