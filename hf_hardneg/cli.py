@@ -18,6 +18,7 @@ from hf_hardneg.cli_calibrate import calibrate
 from hf_hardneg.cli_card import card
 from hf_hardneg.cli_compare import EXAMPLES as COMPARE_EXAMPLES
 from hf_hardneg.cli_compare import compare
+from hf_hardneg.cli_inspect import inspect
 from hf_hardneg.cli_options import (
     CacheDirOption,
     CorpusOption,
@@ -301,6 +302,7 @@ app.command(epilog=PUSH_EXAMPLES)(push)
 app.add_typer(recipe)
 app.command()(run)
 app.command()(reproduce)
+app.command()(inspect)
 app.command()(card)
 
 

@@ -12,8 +12,11 @@ from pathlib import Path
 from hf_hardneg.cache import cache_root
 from hf_hardneg.errors import FormatError
 from hf_hardneg.inspection import InspectedSet, open_inspected
+from hf_hardneg.inspection.finding_rows import RowFinder
+from hf_hardneg.inspection.judging import JudgingTask
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
+from hf_hardneg.inspection.set_identity import set_identity
 from hf_hardneg.inspection.suspicion import Suspicion
 from hf_hardneg.space.settings import SpaceSettings
 
@@ -43,13 +46,47 @@ class Opened:
         wish: what was asked for.
         inspected: the set.
         suspicion: what is suspicious in its rows.
+        finder: finds rows in it.
     """
 
     wish: Wish
     inspected: InspectedSet
     suspicion: Suspicion
+    finder: RowFinder
     _overview: Overview | None = None
+    _identity: str = ""
+        _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _drawing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def identity(self) -> str:
+        """What tells the set from others."""
+        with self._lock:
+            if not self._identity:
+                self._identity = set_identity(self.inspected.mined)
+            return self._identity
+
+    @property
+    def link(self) -> dict[str, str]:
+        """Parts of the address that open it again."""
+        found = {"repo": self.wish.data, "config": self.wish.config}
+        return {name: value for name, value in found.items() if value}
+
+    def close(self) -> None:
+        """End what is still being worked out; nothing of it is lost."""
+        self.suspicion.stop()
+        self.finder.close()
+
+    def task(self, folder: Path, size: int) -> JudgingTask:
+        """Return the sample of so many pairs to be judged, drawn once and kept in a folder."""
+        identity = self.identity
+        with self._drawing:  # a lock of its own: drawing from many rows takes a while
+            if size not in self._tasks:
+                self._tasks[size] = JudgingTask.open(
+                    self.inspected.mined, folder, identity, size=size
+                )
+            return self._tasks[size]
 
     def overview(self) -> Overview:
         """Return its overview, worked out once."""
@@ -97,7 +134,7 @@ class Shelf:
                     closed = self._over()
                     self._opening.pop(wish, None)
                 for one in closed:
-                    one.suspicion.stop()
+                    one.close()
         return found
 
     def _over(self) -> list[Opened]:
@@ -116,7 +153,9 @@ class Shelf:
 
     def _opened(self, wish: Wish) -> Opened:
         inspected = self._open_set(wish)
-        return Opened(wish, inspected, Suspicion(inspected))
+        suspicion = Suspicion(inspected)
+        suspicion.start()
+        return Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion))
 
     def _open_set(self, wish: Wish) -> InspectedSet:
         own = wish.data == self._settings.data

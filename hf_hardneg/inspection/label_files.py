@@ -1,0 +1,185 @@
+"""Files that labels are appended to: one line at a time, whole, and on the disk when it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from hf_hardneg.cache import explain_os_error
+from hf_hardneg.errors import FormatError
+from hf_hardneg.evaluation.labels import Label
+from hf_hardneg.formats.output_file import json_line, utf8
+from hf_hardneg.hashing import exact_key
+
+__all__ = ["PATTERN", "LabelFile", "LabelFolder", "file_name"]
+
+PATTERN = "labels-*.jsonl"
+"""The names of the files of labels in a folder."""
+LOCKS = ".locks"
+SAFE = re.compile(r"[^A-Za-z0-9]+")
+SHOWN = 40
+_process: tuple[int, str] = (0, "")
+
+
+def file_name(annotator: str) -> str:
+    """Return the name of the file that this process keeps an annotator's labels in.
+
+    No two annotators, and no two processes, on whatever machines, have the same one. It has
+    letters, digits and hyphens alone, whatever the annotator is called.
+    """
+    shown = SAFE.sub("-", annotator)[:SHOWN].strip("-").lower()
+    own = f"{exact_key(annotator):016x}-{_this_process()}"
+    return f"labels-{shown}-{own}.jsonl" if shown else f"labels-{own}.jsonl"
+
+
+def _this_process() -> str:
+    """Return a name that no other process has, also after a fork."""
+    global _process
+    if _process[0] != os.getpid():
+        _process = os.getpid(), uuid.uuid4().hex[:12]
+    return _process[1]
+
+
+class LabelFile:
+    """A file of JSON lines that is only ever appended to.
+
+    Threads and processes may append at once. When :meth:`append` returns, the line is on the disk
+    whole; when the process is killed in between, what is there of the line is removed before the
+    next one.
+
+    Args:
+        path: of the file; its folder is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Write nothing yet."""
+        self.path = path
+        self._lock = path.parent / LOCKS / f"{path.name}.lock"
+
+    def append(self, values: object) -> None:
+        """Append one line.
+
+        Raises:
+            OutputError: the disk is full, or the folder cannot be written.
+            FormatError: the values are nothing that JSON can hold.
+        """
+        where = "the label"
+        content = utf8(json_line(values, where), where)
+        try:
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._lock):
+                new = not self.path.exists()
+                with self.path.open("ab") as file:
+                    size = self._whole()
+                    file.truncate(size)
+                    try:
+                        file.write(content)
+                        file.flush()
+                        os.fsync(file.fileno())
+                    except OSError:
+                        os.truncate(self.path, size)  # rather none of it than half
+                        raise
+                if new:
+                    _sync_folder(self.path.parent)
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+
+    def _whole(self) -> int:
+        """Return how many bytes the whole lines have: what a killed writer began is no line."""
+        with self.path.open("rb") as file:
+            left = file.seek(0, os.SEEK_END)
+            while left:
+                start = max(0, left - (1 << 16))
+                file.seek(start)
+                place = file.read(left - start).rfind(b"\n")
+                if place >= 0:
+                    return start + place + 1
+                left = start
+        return 0
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that the name of a new file outlives a power cut, where a folder can be synced."""
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+@dataclass(slots=True)
+class _Read:
+    """What has been read of a file."""
+
+    size: int = 0
+    lines: int = 0
+    labels: list[Label] = field(default_factory=list)
+
+
+class LabelFolder:
+    """All labels in a folder, whoever appends to its files meanwhile.
+
+    A line is read once. One without its end is being written, or was when its writer was killed:
+    it is passed over.
+
+    Args:
+        folder: need not be there yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read nothing yet."""
+        self.folder = folder
+        self._read: dict[Path, _Read] = {}
+        self._lock = threading.Lock()
+
+    def labels(self) -> Iterator[tuple[str, int, Label]]:
+        """Yield (name of the file, number of the line, label), file by file.
+
+        Raises:
+            FormatError: a line that is whole is no label; names the file and the line.
+        """
+        with self._lock:
+            paths = sorted(self.folder.glob(PATTERN))
+            found = [(path.name, tuple(self._of(path).labels)) for path in paths]
+        for name, labels in found:
+            for number, label in enumerate(labels):
+                yield name, number, label
+
+    def _of(self, path: Path) -> _Read:
+        own = self._read.setdefault(path, _Read())
+        size = path.stat().st_size
+        if size < own.size:  # the file is another one now
+            own = self._read[path] = _Read()
+        if size > own.size:
+            with path.open("rb") as file:
+                file.seek(own.size)
+                whole = file.read(size - own.size)
+            whole = whole[: whole.rfind(b"\n") + 1]
+            for line in whole.split(b"\n")[:-1]:
+                own.lines += 1
+                if line.strip():
+                    own.labels.append(_label(line, f"{path.name}, line {own.lines}"))
+            own.size += len(whole)
+        return own
+
+
+def _label(line: bytes, where: str) -> Label:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise FormatError(
+            f"{where}: no JSON ({error}). Somebody else has written to the file: mend the line, or "
+            "move the file away."
+        ) from error
+    if not isinstance(record, dict):
+        raise FormatError(f"{where}: {type(record).__name__}; expected a JSON object of a label.")
+    return Label.from_dict(record, where)
