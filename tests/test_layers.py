@@ -43,6 +43,7 @@ PUBLIC = [
     "HeldOutQueries",
     "HybridRetriever",
     "ImportanceSampler",
+    "LabelledFilter",
     "LuceneRetriever",
     "MarginBinSampler",
     "MarginFilter",
