@@ -150,6 +150,14 @@ JudgementsOption = Annotated[
         "negatives.",
     ),
 ]
+PoolOption = Annotated[
+    bool,
+    typer.Option(
+        "--pool",
+        help="Write all candidates beside the rows too, and what became of each: hf-hardneg "
+        "inspect shows them.",
+    ),
+]
 HiddenPositivesOption = Annotated[
     bool,
     typer.Option(

@@ -24,6 +24,7 @@ from hf_hardneg.formats.writers import WRITERS, Written
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.outputs import FILE_FORMATS, check_output, report_sidecars, write_mined
+from hf_hardneg.pool_files import pool_files
 from hf_hardneg.query_sources import load_queries
 from hf_hardneg.rates import Rate
 from hf_hardneg.report import Report
@@ -69,6 +70,7 @@ class MineJob:
     max_hours: float | None = None
     judgements: Path | None = None
     hidden_positives: bool = False
+    pool: bool = False
 
     @property
     def trainer_format(self) -> str | None:
@@ -206,6 +208,10 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
         note = f"{left_out:,} rows have no place in the format {job.output_format}: not written."
         return _with_notes(report, [note])
 
+    beside: Mapping[str, Dataset] = {}
+    if job.pool:
+        pool = miner.retrieve(rows, num_proc=job.num_proc, resume=job.resume)
+        beside = pool_files(miner, pool, num_proc=job.num_proc, resume=job.resume)
     everyone = world()
     if not everyone.main:  # one writes, the others wait for it
         everyone.wait()
@@ -219,6 +225,7 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
         overwrite=job.overwrite,
         columns=job.columns,
         sidecars=lambda written: report_sidecars(final_report(written).to_json(), recipe),
+        beside=beside,
     )
     everyone.wait()
     return final_report(written)

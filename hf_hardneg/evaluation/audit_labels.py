@@ -23,6 +23,9 @@ Keys = NDArray[np.uint64]
 def labels_of_set(mined: MinedSet, labels: Labels) -> tuple[Labels, str]:
     """Return the labels of negatives of the set, controls among them, and what to say of it.
 
+    What is said is of the pairs that were drawn; those picked by hand are kept where they are of
+    negatives of the set, for :func:`~hf_hardneg.evaluation.label_rate.label_rate` to count.
+
     A query is the same by its normalised text, or by its id where one side has no text; a document
     by its id or its normalised text. Where the labels say how deep they were drawn and the set has
     ranks, negatives beyond that depth are counted: none of these could be drawn.
@@ -40,16 +43,22 @@ def labels_of_set(mined: MinedSet, labels: Labels) -> tuple[Labels, str]:
             f"they are of pairs such as {examples}. Give labels of this set: hf-hardneg sample "
             "draws what to label."
         )
-    own = {row.pair for row, there in zip(rows, found, strict=True) if there}
-    every = len({row.pair for row in rows})
-    kept = [row for row in labels if row.control or row.pair in own]
+    there = {row.pair for row, own in zip(rows, found, strict=True) if own}
+    drawn = [row for row in rows if not row.hand_picked]
+    own, every = {row.pair for row in drawn} & there, len({row.pair for row in drawn})
+    kept = Labels(
+        [row for row in labels if row.control or row.pair in there],
+        labels.name,
+        bad_queries(labels),  # a query may be called bad at a pair that the set does not have
+    )
+    if not drawn:
+        return kept, "Every label is of a pair that somebody picked; none was drawn."
     said = "All" if len(own) == every else f"{len(own):,} of"
     left = "" if len(own) == every else "; the others are left out"
-    # A query may be called bad at a pair that the set does not have.
-    return Labels(kept, labels.name, bad_queries(labels)), (
+    return kept, (
         f"{said} {every:,} labelled pairs are negatives of this set{left}. They were drawn at "
         "random, or with their weights, from this set or from a pool that holds it."
-    ) + _beyond(mined, rows)
+    ) + _beyond(mined, drawn)
 
 
 def _beyond(mined: MinedSet, rows: Sequence[Label]) -> str:

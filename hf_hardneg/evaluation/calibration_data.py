@@ -226,7 +226,12 @@ def _of_judgements(
 def _of_labels(queries: Queries, candidates: Candidates, corpus: Corpus, labels: Labels) -> _Known:
     cases = LabelCases.of(labels)
     if not cases.decided:
-        raise QueryError(f"calibrate: {labels.name} holds no labelled pair; expected some.")
+        picked = len(cases.hand_picked)
+        raise QueryError(
+            f"calibrate: {labels.name} holds no labelled pair that was drawn, and {picked:,} that "
+            "were picked by hand; expected drawn ones, with their weights: hf-hardneg sample "
+            "draws what to label."
+        )
     rows = [case.label for case in cases.decided]
     keys = text_keys([row.document for row in rows])
     named = [place for place, row in enumerate(rows) if row.document_id]
@@ -265,6 +270,7 @@ def _of_labels(queries: Queries, candidates: Candidates, corpus: Corpus, labels:
         "bad query": len(cases.bad_query),
         "known positives mixed in": len(cases.controls),
         "not labelled": len(cases.not_labelled),
+        "picked by hand, not drawn": len(cases.hand_picked),
         "unsure": len(cases.unsure),
     }
     notes += [f"{count:,} pairs of the labels left out: {why}."

@@ -36,6 +36,7 @@ __all__ = ["judge_rate"]
 METHOD = "judge"
 CALIBRATIONS = ("random", "pool", "labels")
 CONSTANT = "the judge gives every document the same score"
+HAND = "{:,} negatives that were picked by hand are left out of the labels: nobody drew them."
 BAD_QUERIES = (
     "The {:,} queries that an annotator calls bad are left out of the labels, and not of the "
     "negatives that the judge looks at: which of these have a bad query, only labels tell."
@@ -216,11 +217,16 @@ def _with_labels(work: _Work, labels: Labels, corpus: Corpus) -> Rate:
     """Return the rate that the judge and labelled negatives give together."""
     labelled, values = labelled_pairs(labels, corpus)
     work.details.update(labelled=len(labelled))
-    if bad := LabelCases.of(labels).bad_queries:
+    cases = LabelCases.of(labels)
+    if cases.hand_picked:
+        work.details.update(hand_picked=len(cases.hand_picked))
+        work = replace(work, assumed=(*work.assumed, HAND.format(len(cases.hand_picked))))
+    if bad := cases.bad_queries:
         work = replace(work, assumed=(*work.assumed, BAD_QUERIES.format(len(bad))))
     if len(labelled) < FEWEST:
         return work.unknown(
-            f"{len(labelled)} negatives have a label that decides; at least {FEWEST} are needed"
+            f"{len(labelled)} negatives have a label that decides, those picked by hand not "
+            f"counted; at least {FEWEST} are needed"
         )
     scores = scores_of(work.judge, work.negatives, labelled)
     if len(np.unique(np.concatenate(scores))) < 2:

@@ -49,15 +49,23 @@ class LabelCases:
     """The negatives of a file of labels, each in one of four groups.
 
     If one annotator labelled a pair several times, the last line counts; one that is not labelled
-    yet takes nothing back.
+    yet takes nothing back, unless it says that it does (:attr:`Label.withdrawn`).
 
     ``bad_query`` is said of a pair and is about its query: one that asks nothing that a document
     could answer. No document is relevant to such a query or irrelevant to it, so all of its pairs
     are left out, whatever was said of the others; a known positive that was mixed in can show it
     as well as a negative.
 
+    A pair that was picked by hand (:data:`~hf_hardneg.evaluation.labels.HAND_PICKED`) is in none of
+    the four groups, and no known positive that was mixed in: nothing can be reckoned from what
+    somebody chose to look at. If the same pair was drawn as well, what was said of it in the draw
+    counts there, and only that. ``bad_query`` said by hand counts like any other: it is about the
+    query, and bad it is wherever it was seen. So the usable queries are those that nobody calls
+    bad, which is a set that the draw does not decide.
+
     Attributes:
-        latest: the last line of each annotator for each pair, controls among them.
+        latest: of what was drawn the last line of each annotator for each pair, controls among
+            them.
         controls: of these the known positives, of all queries.
         decided: negatives of usable queries that an annotator decided on.
         unsure: of usable queries, that all who looked were unsure of.
@@ -65,6 +73,8 @@ class LabelCases:
         not_labelled: of usable queries, that nobody labelled.
         labelled_again: lines that gave way to a later one.
         bad_queries: what names these queries; see :meth:`Label.pair`.
+        hand_picked: pairs of usable queries that were picked by hand, and decided on.
+        bad_by_hand: what names the queries that are called bad by hand alone.
     """
 
     latest: list[Label]
@@ -75,6 +85,13 @@ class LabelCases:
     not_labelled: list[LabelCase]
     labelled_again: int
     bad_queries: frozenset[str] = frozenset()
+    hand_picked: tuple[LabelCase, ...] = ()
+    bad_by_hand: frozenset[str] = frozenset()
+
+    @property
+    def called_false_by_hand(self) -> int:
+        """How many pairs picked by hand are called false negatives, by the mean of those asked."""
+        return sum(side_of(case.value) for case in self.hand_picked)
 
     @property
     def negatives(self) -> int:
@@ -85,9 +102,11 @@ class LabelCases:
     @classmethod
     def of(cls, labels: Labels) -> LabelCases:
         """Put the lines of a file together by what they are about."""
-        latest, again = _latest(labels)
+        every, again = _latest(labels)
+        latest = [row for row in every if not row.hand_picked]
         cases = _cases([row for row in latest if not row.control])
-        bad = labels.bad_queries | _bad_queries(latest)
+        picked = _cases([row for row in every if row.hand_picked and not row.control])
+        bad_drawn, bad = _bad_queries(latest), labels.bad_queries | _bad_queries(every)
         usable = [case for case in cases if case.query not in bad]
         open_ = [case for case in usable if not case.values]
         return cls(
@@ -98,7 +117,9 @@ class LabelCases:
             [case for case in cases if case.query in bad],
             [case for case in open_ if UNSURE not in case.words],
             again,
-            bad & {row.pair[0] for row in latest},
+            bad & {row.pair[0] for row in every},
+            tuple(case for case in picked if case.values and case.query not in bad),
+            _bad_queries(every) - bad_drawn - labels.bad_queries,
         )
 
 
@@ -113,12 +134,12 @@ def _bad_queries(latest: list[Label]) -> frozenset[str]:
 
 def _latest(labels: Labels) -> tuple[list[Label], int]:
     """Return the last label of each annotator for each case, and how many lines gave way."""
-    rows: dict[tuple[tuple[str, str], str, bool], Label] = {}
+    rows: dict[tuple[tuple[str, str], str, bool, bool], Label] = {}
     again = 0
     for row in labels:
-        key = (row.pair, row.annotator, row.control)
+        key = (row.pair, row.annotator, row.control, row.hand_picked)
         before = rows.get(key)
-        if before is not None and row.label is None:
+        if before is not None and row.label is None and not row.withdrawn:
             continue  # a line still to be labelled takes nothing back
         again += before is not None and before.label is not None
         rows[key] = row

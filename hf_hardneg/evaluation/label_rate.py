@@ -70,6 +70,10 @@ def label_rate(labels: Labels) -> Rate:
     - ``bad_query`` by any annotator, at any pair of a query: all pairs of that query are left out
       and counted, controls too. To a query that cannot be answered no document is relevant or
       irrelevant; the rate is one of usable queries.
+    - Picked by hand (stratum ``hand-picked``): nobody drew it, so it says nothing of those that
+      were not looked at. Never in the rate, in the sensitivity or in the agreement; ``details``
+      counts these negatives and those of them that are called false. Only ``bad_query`` counts
+      wherever it was said: the query is bad at its drawn negatives too.
     - Not labelled: left out, counted.
     - Controls, known positives mixed in: never in the rate. The share of them that the annotators
       call relevant is their sensitivity.
@@ -83,9 +87,9 @@ def label_rate(labels: Labels) -> Rate:
         labels: what :meth:`Labels.read` returned.
 
     Returns:
-        The rate; ``None`` where no negative has a label that decides. ``details`` has the counts,
-        sensitivity on controls, and Cohen's kappa of every two annotators with a negative in
-        common.
+        The rate; ``None`` where no negative that was drawn has a label that decides. ``details``
+        has the counts, sensitivity on controls, and Cohen's kappa of every two annotators with a
+        negative in common.
     """
     found = LabelCases.of(labels)
     weighted = any(row.weight is not None for row in found.latest if not row.control)
@@ -100,14 +104,31 @@ def label_rate(labels: Labels) -> Rate:
         "disagreed": sum(len(set(map(side_of, case.values))) > 1 for case in found.decided),
         "labelled_again": found.labelled_again,
         "weighted": weighted,
+        "hand_picked": {
+            "negatives": len(found.hand_picked),
+            "called_false": found.called_false_by_hand,
+            "bad_queries": len(found.bad_by_hand),
+        },
         "controls": _controls(found.controls, found.bad_queries),
         "agreement": _agreement(found.latest),
     }
     assumed = _assumed(details)
     if not found.decided:
-        why = "no negative has a label that decides"
+        why = _why(details)
         return Rate(METHOD, None, None, None, 0, assumed=assumed, why=why, details=details)
     return _rate(found.decided, found.unsure, assumed, details)
+
+
+def _why(details: dict[str, Any]) -> str:
+    """Say why there is no rate."""
+    picked = details["hand_picked"]
+    if not picked["negatives"]:
+        return "no negative has a label that decides"
+    return (
+        f"no negative that was drawn has a label that decides. {picked['negatives']:,} were picked "
+        f"by hand, {picked['called_false']:,} of which are called false, and from these nothing "
+        "follows for the others. Judge a drawn sample: hf-hardneg sample draws one"
+    )
 
 
 def _controls(every: list[Label], bad_queries: frozenset[str]) -> dict[str, Any]:
@@ -199,6 +220,17 @@ def _assumed(details: dict[str, Any]) -> tuple[str, ...]:
         said.append(
             f"All {details['bad_query']:,} negatives of {details['bad_queries']:,} queries that an "
             "annotator calls bad are left out: the rate is one of usable queries."
+        )
+    picked = details["hand_picked"]
+    if picked["negatives"]:
+        said.append(
+            f"{picked['negatives']:,} negatives that were picked by hand are left out, "
+            f"{picked['called_false']:,} of which are called false: nobody drew them."
+        )
+    if picked["bad_queries"]:
+        said.append(
+            f"{picked['bad_queries']:,} of the queries that are left out were called bad while "
+            "browsing, not in the sample."
         )
     if details["not_labelled"]:
         said.append(

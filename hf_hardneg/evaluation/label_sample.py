@@ -10,9 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hf_hardneg.evaluation.labels import Labels
+from hf_hardneg.evaluation.labels import HAND_PICKED, Labels
 
-__all__ = ["CONTROL", "LabelSample"]
+__all__ = ["CONTROL", "HAND_PICKED", "LabelSample"]
 
 CONTROL = "control"
 

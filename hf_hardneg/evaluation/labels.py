@@ -16,10 +16,17 @@ from hf_hardneg.errors import FormatError, OutputError, listing
 from hf_hardneg.formats.output_file import write_json_lines
 from hf_hardneg.readers import open_text
 
-__all__ = ["LABELS", "Label", "Labels", "check_label_file"]
+__all__ = ["HAND_PICKED", "LABELS", "Label", "Labels", "check_label_file"]
 
 LABELS = ("false_negative", "true_negative", "unsure", "bad_query")
 """The labels in words; a number between 0 and 1 is a probability of being relevant."""
+
+HAND_PICKED = "hand-picked"
+"""The stratum of a pair that somebody chose to label, because of what it looked like: it was not
+drawn, has no weight, and never enters a rate."""
+WITHDRAWN = "withdrawn"
+"""The further field that says, where it is true and the label is null, that an annotator takes back
+what was said of the pair before."""
 
 TEXTS = ("query_id", "query", "document_id", "document", "annotator", "note", "source", "stratum")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -38,7 +45,8 @@ class Label:
         depth: the deepest rank of what it was drawn from: nothing beyond could be drawn; ``None``
             where that is not known.
         control: a known positive that was mixed in to see whether annotators find it.
-        note, rank, score, source, stratum: as the draw wrote them.
+        note, rank, score, source, stratum: as the draw wrote them. The stratum
+            :data:`HAND_PICKED` says that there was no draw.
         further: fields with other names, kept as they are.
     """
 
@@ -62,6 +70,16 @@ class Label:
     def pair(self) -> tuple[str, str]:
         """What is labelled: query and document, by their ids or, without ids, by their texts."""
         return self.query_id or self.query, self.document_id or self.document
+
+    @property
+    def hand_picked(self) -> bool:
+        """Whether somebody chose the pair; else it was drawn."""
+        return self.stratum == HAND_PICKED
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the line takes back what its annotator said of the pair before."""
+        return self.label is None and self.further.get(WITHDRAWN) is True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line as plain values, in the order that files have them."""
@@ -158,7 +176,7 @@ def _control(value: object, where: str) -> bool:
 
 
 class Labels(Sequence[Label]):
-    """Labels of sampled negatives.
+    """Labels of negatives that were sampled, and of some that were picked by hand.
 
     Args:
         rows: the labels.
@@ -167,7 +185,8 @@ class Labels(Sequence[Label]):
             :attr:`Label.pair` for what names a query.
 
     Raises:
-        FormatError: there are none, or some have a weight and others have not.
+        FormatError: there are none; of those that were drawn some have a weight and others have
+            not; or one that was picked by hand has a weight.
     """
 
     def __init__(
@@ -180,7 +199,15 @@ class Labels(Sequence[Label]):
         self._rows, self.name, self.bad_queries = tuple(rows), name, bad_queries
         if not self._rows:
             raise FormatError(f"{name} hold no line; expected one JSON object a line.")
-        known = [row.weight is not None for row in self._rows if not row.control]
+        by_hand = sum(row.hand_picked and row.weight is not None for row in self._rows)
+        if by_hand:
+            raise FormatError(
+                f"{name}: {by_hand:,} lines of the stratum {HAND_PICKED!r} have a weight. A weight "
+                "is 1 / probability of having been drawn, and what is picked by hand was not "
+                "drawn: leave the weight out, or name the stratum that it was drawn from."
+            )
+        drawn = [row for row in self._rows if not row.control and not row.hand_picked]
+        known = [row.weight is not None for row in drawn]
         if any(known) and not all(known):
             raise FormatError(
                 f"{name}: {len(known) - sum(known):,} of {len(known):,} lines have no weight; "
