@@ -18,8 +18,8 @@ from hf_hardneg.samplers.base import Sampler
 from hf_hardneg.taking import Chosen, Order, by_stratum, place_in_line, spread
 
 __all__ = [
-    "Rules", "Selection", "chosen_rows", "filter_column", "sampler_keys", "select", "surviving",
-    "trace_names",
+    "Rules", "Selection", "chosen_rows", "filter_column", "numbered_names", "sampler_keys",
+    "select", "surviving", "trace_names",
 ]  # fmt: skip
 
 Clock = Callable[[str, float], None]
@@ -89,7 +89,7 @@ def trace_names(rules: Rules) -> list[str]:
     ``ask:`` counts what a veto was asked about.
     """
     before = [*_dropping(rules), *ALWAYS_ON, *rules.filters]
-    unique = _unique([stage.name for stage in (*before, *rules.vetoes, *rules.diversity)])
+    unique = numbered_names([stage.name for stage in (*before, *rules.vetoes, *rules.diversity)])
     first, last = len(before), len(before) + len(rules.vetoes)
     names = ["retrieved", *(f"drop:{name}" for name in unique[:first]), "drop:duplicate-text"]
     for name in unique[first:last]:
@@ -107,8 +107,8 @@ def filter_column(rules: Rules, place: int) -> int:
     return 1 + len(_dropping(rules)) + len(ALWAYS_ON) + place
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    """Number the second and later uses of a name."""
+def numbered_names(names: Sequence[str]) -> list[str]:
+    """Number the second and later uses of a name: ``rank``, ``rank-2``."""
     return [
         name if name not in names[:place] else f"{name}-{names[: place + 1].count(name)}"
         for place, name in enumerate(names)
