@@ -442,7 +442,8 @@ class OfflineMiner:
 
         Returns:
             One row a query with the columns of
-            :data:`~hf_hardneg.outcomes.OUTCOME_FEATURES`. It is a run as well:
+            :func:`~hf_hardneg.outcomes.outcome_features`: with the scores that a cross-encoder
+            gave, where the strategy asks one. It is a run as well:
             ``OfflineMiner("run+margin", run=outcomes, ...)`` decides anew over its candidates.
 
         Raises:
