@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import FormatError
+from hf_hardneg.errors import FormatError, HubError
 from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.hub.card import card_text, check_card
+from hf_hardneg.hub.card_merging import merge_cards
 from hf_hardneg.hub.facts import (
     ABOUT,
     CardFacts,
@@ -144,6 +145,16 @@ def _command(recipe: Mapping[str, Any], report: Report) -> str:
     )
 
 
+def _merged(existing: str, ours: str, path: Path) -> str:
+    """Return our card beside what others wrote into the one that is there."""
+    if not existing.strip():
+        return ours
+    try:
+        return merge_cards(existing, ours, name=str(path), instead=True)
+    except HubError as error:
+        raise FormatError(str(error)) from error
+
+
 def write_card(facts: CardFacts, output: str | os.PathLike[str]) -> Path:
     """Write a card and the drawing that it shows; what others wrote into the card is kept.
 
@@ -157,7 +168,7 @@ def write_card(facts: CardFacts, output: str | os.PathLike[str]) -> Path:
     """
     path = Path(output).expanduser()
     existing = path.read_text(encoding="utf-8") if path.is_file() else None
-    text = card_text(facts, existing)
+    text = _merged(existing or "", card_text(facts), path)
     if problems := check_card(text):
         raise FormatError(f"the Hub would refuse the card: {' '.join(problems)}")
     if not no_plot(facts.report):
