@@ -9,6 +9,7 @@ from typing import Any
 from hf_hardneg.errors import FormatError
 from hf_hardneg.hub import card_tables as tables
 from hf_hardneg.hub.card_code import HERE, loading, training
+from hf_hardneg.hub.card_models import models, models_took_part, stated
 from hf_hardneg.hub.card_parts import metadata_text
 from hf_hardneg.hub.facts import TRAINING, CardFacts
 from hf_hardneg.hub.licences import Family, family_of, inherited
@@ -73,7 +74,8 @@ def _marked(facts: CardFacts, plot: bool | None) -> str:
             "snippets": list(training(facts)),
             "tables": tables,
             "stages": tables.stages(facts),
-            "models": tables.models(facts.recipe),
+            "models": models(facts.recipe),
+            "of_models": stated(facts),
             "hardness": tables.hardness(facts.report),
             "spread": tables.spread(facts),
             "trained": tables.trained(facts.comparison),
@@ -172,7 +174,7 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     short = sum(report.underfilled.values())
     if short:
         yield f"{short:,} rows had fewer negatives than asked for."
-    if facts.recipe.get("models"):
+    if models_took_part(facts):
         yield (
             "Models took part in the choice: what they are blind to is missing among the "
             "negatives, and a model that is trained on them learns against that model's mistakes."

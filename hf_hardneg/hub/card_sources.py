@@ -15,6 +15,8 @@ from hf_hardneg.strategy import parse
 __all__ = ["sources_of"]
 
 ROLES = ("queries", "corpus", "judgements")
+MODELS = ("model", "cross_encoder")
+"""Parameters that name a model whose ``revision`` stands beside."""
 PYTHON = "python-2.0"
 """The licence of Python and its standard library. The Hub has no name for it."""
 
@@ -82,7 +84,8 @@ def _revisions(strategy: str) -> dict[str, str]:
         for call, stage in zip(parsed.calls, parsed.classes, strict=True)
     ]
     return {
-        str(own["model"]): str(own["revision"])
+        str(own[name]): str(own["revision"])
         for own in stages
-        if "model" in own and isinstance(own.get("revision"), str)
+        for name in MODELS
+        if isinstance(own.get(name), str) and isinstance(own.get("revision"), str)
     }

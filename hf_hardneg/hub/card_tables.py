@@ -18,7 +18,6 @@ __all__ = [
     "configs",
     "details",
     "hardness",
-    "models",
     "ranked",
     "rates",
     "rows",
@@ -127,26 +126,6 @@ def _linked(source: SourceFact) -> Markdown:
     url = source.url or ""
     safe = url.startswith("https://") and not set(url) & set(" <>()[]\\|`\"'\n\t&*_~$")
     return Markdown(f"[{inline(source.name)}]({url})") if safe else inline(source.name)
-
-
-def models(recipe: Mapping[str, Any]) -> Markdown | None:
-    """Return the models with the hashes of their weights, ``None`` where there is none."""
-    found = recipe.get("models") or {}
-    if not found:
-        return None
-    return table(
-        ["stage", "model", "weights and the like"],
-        [
-            (
-                code(stage),
-                inline(own.get("model", "not known")),
-                Markdown(
-                    ", ".join(code(f"{k}={v}") for k, v in own.items() if k not in ("model", None))
-                ),
-            )
-            for stage, own in ((name, _mapping(value)) for name, value in sorted(found.items()))
-        ],
-    )
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
