@@ -186,7 +186,7 @@ class RiskFilter(BoundStage, CrossEncoderStage, Filter):
         given = arguments.get("model")
         known = given is not None and str(given).lstrip().startswith("{")
         origin = RiskModel.from_json(str(given)).origin if known else ""
-        labels = origin or ("those of its file" if given else "hidden positives")
+        labels = origin or ("labels" if given else "hidden positives")
         return f"a logistic regression on scores and similarities, fitted to {labels}"
 
     @property

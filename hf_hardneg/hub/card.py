@@ -15,6 +15,7 @@ from hf_hardneg.hub.facts import TRAINING, CardFacts
 from hf_hardneg.hub.licences import Family, family_of, inherited
 from hf_hardneg.hub.markdown import Markdown, inline, render
 from hf_hardneg.hub.metadata import check_card, metadata_of
+from hf_hardneg.hub.places import names_only
 from hf_hardneg.hub.plots import SCORES, no_plot
 
 __all__ = ["BEGIN", "END", "card_text", "check_card"]
@@ -38,7 +39,8 @@ def card_text(facts: CardFacts, *, plot: bool | None = None) -> str:
     """Return the card of a mined set.
 
     Everything that comes from data is escaped and, where it is long, cut; what was not measured is
-    not there, and the card says why. The same facts give the same text. Beside what others wrote it
+    not there, and the card says why; of files and models of a machine it tells the names, not where
+    they lie. The same facts give the same text. Beside what others wrote it
     is put by :func:`hf_hardneg.hub.card_merging.merge_cards`.
 
     Args:
@@ -53,6 +55,7 @@ def card_text(facts: CardFacts, *, plot: bool | None = None) -> str:
         raise FormatError(
             f"{wrong[0]!r} is no name of a config; expected letters, digits, '-', '_' and '.'."
         )
+    facts = names_only(facts)
     return f"{metadata_text(metadata_of(facts))}\n{_marked(facts, plot)}"
 
 

@@ -19,6 +19,7 @@ from datasets import Dataset
 from hf_hardneg.errors import FormatError, listing
 from hf_hardneg.hub.card import NAME, card_text, check_card
 from hf_hardneg.hub.facts import CardFacts, config_facts
+from hf_hardneg.hub.places import names_only
 from hf_hardneg.hub.plots import SCORES, draw_scores, no_plot
 from hf_hardneg.outputs import output_folder
 
@@ -95,7 +96,8 @@ def write_publication(
 
 
 def _told(facts: CardFacts) -> dict[str, Any]:
-    """Return what is published of the facts: how long the stages took is another in each run."""
+    """Return what is published of the facts: without what is another in each run, or machine."""
+    facts = names_only(facts)
     return replace(facts, report=replace(facts.report, seconds={})).to_dict()
 
 

@@ -27,6 +27,7 @@ from hf_hardneg.hub.facts import (
 )
 from hf_hardneg.hub.licences import licence_of
 from hf_hardneg.hub.metadata import SINGLE_FILES
+from hf_hardneg.hub.places import has_places
 from hf_hardneg.hub.plots import SCORES, draw_scores, no_plot
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.mined_sources import load_mined
@@ -134,6 +135,9 @@ def _kept_as(folder: Path, form: str) -> str:
 
 def _command(recipe: Mapping[str, Any], report: Report) -> str:
     """Return the command that makes the set again, as far as the folder tells."""
+    places = "# Of models and files on that machine the names are left.\n" if has_places(
+        report.strategy
+    ) else ""  # fmt: skip
     words = ["hf-hardneg", "mine", "--strategy", report.strategy]
     words += ["--num-negatives", str(report.num_negatives), "--seed", str(report.seed)]
     words += ["--output-format", str(recipe.get("output_format", "columns"))]
@@ -141,6 +145,7 @@ def _command(recipe: Mapping[str, Any], report: Report) -> str:
         words += ["--underfilled", str(recipe["underfilled"])]
     return (
         "# QUERIES and CORPUS stand for the data that was mined: where it was is not recorded.\n"
+        f"{places}"
         f"{shlex.join(words)} \\\n  --queries QUERIES --corpus CORPUS --output mined/"
     )
 
