@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hf_hardneg.catalogue import catalogue
@@ -106,17 +107,20 @@ def _parameters(stage: StageFact) -> Markdown:
 
 
 def sources(given: Sequence[SourceFact]) -> Markdown:
-    """Return what the set is made from."""
+    """Return what the set is made from, each thing once with all that it was used for."""
+    roles: dict[SourceFact, list[str]] = {}
+    for one in given:
+        roles.setdefault(replace(one, role=""), []).append(one.role)
     return table(
         ["what", "name", "revision", "licence"],
         [
             (
-                inline(one.role),
+                inline(", ".join(of)),
                 _linked(one),
                 code(one.revision) if one.revision else "not known",
                 inline(one.licence or "unknown"),
             )
-            for one in given
+            for one, of in roles.items()
         ],
     )
 

@@ -52,9 +52,9 @@ def metadata_of(facts: CardFacts) -> dict[str, Any]:
     from huggingface_hub import DatasetCardData
 
     training = [one for one in facts.configs if one.name in TRAINING]
-    named = [
-        one.name for one in facts.sources if one.role != "model" and HUB_NAME.fullmatch(one.name)
-    ]
+    # The Hub knows data sets, not configs of them.
+    names = [one.name.partition(":")[0] for one in facts.sources if one.role != "model"]
+    named = [name for name in names if HUB_NAME.fullmatch(name)]
     licence, extra = _licence(facts.licence)
     data: Any = DatasetCardData(  # says of its own to_dict no types
         language=list(facts.language) or None,

@@ -134,3 +134,10 @@ def test_the_drawing_is_the_same_each_time(facts: CardFacts) -> None:
     drawn = plots.draw_scores(facts.report)
     assert drawn.startswith(b"\x89PNG")
     assert drawn == plots.draw_scores(facts.report)
+
+
+def test_a_config_of_a_data_set_is_found_by_the_data_set(facts: CardFacts) -> None:
+    sources = tuple(replace(one, name=f"{one.name}:{one.role}") for one in facts.sources)
+    values, _ = split_card(card_text(replace(facts, sources=sources)))
+    assert values is not None
+    assert values["source_datasets"] == ["alice/tiny"]
