@@ -17,7 +17,7 @@ def run(script: Path, *arguments: str, folder: Path, **environment: str) -> str:
     """Run a script with an ``accelerate`` that says what it was called with."""
     for name, body in {
         "accelerate": 'printf "%s\\n" "$@"',
-        "scontrol": "echo node-a; echo node-b",
+        "scontrol": "echo node-a; seq 100000",  # more than a pipe holds
         "srun": 'shift; exec "$@"',
     }.items():
         (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
