@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from hf_hardneg.hub.facts import SourceFact
+from hf_hardneg.hub.mining_call import model_parameter
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source, is_hub_id
 from hf_hardneg.miner import OfflineMiner
@@ -77,12 +78,9 @@ def _models(miner: OfflineMiner) -> Iterator[SourceFact]:
 def _revisions(strategy: str) -> dict[str, str]:
     """Return the revisions that a strategy names, by the model that they are of."""
     parsed = parse(strategy)
-    stages = [
-        {**stage.defaults(), **call.arguments}
-        for call, stage in zip(parsed.calls, parsed.classes, strict=True)
-    ]
-    return {
-        str(own["model"]): str(own["revision"])
-        for own in stages
-        if "model" in own and isinstance(own.get("revision"), str)
-    }
+    found: dict[str, str] = {}
+    for call, stage in zip(parsed.calls, parsed.classes, strict=True):
+        parameter, own = model_parameter(stage), {**stage.defaults(), **call.arguments}
+        if parameter is not None and isinstance(own["revision"], str):
+            found[str(own[parameter])] = own["revision"]
+    return found
