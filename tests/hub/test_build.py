@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
+from rich.console import Console
 from tiny_models import save_bi_encoder
 
 from hf_hardneg import OfflineMiner
@@ -200,6 +202,23 @@ def test_a_file_that_was_changed_in_the_set_is_not_identical(home: Path, tmp_pat
         ("ids", "differs", 3),
         ("queries", "new", None),
     ]
+
+
+def test_a_shard_that_the_recipe_has_not_made_is_named(home: Path, tmp_path: Path) -> None:
+    """Whoever loads the config gets its rows too."""
+    out = tmp_path / "out"
+    built(home, out)
+    own = next((out / "data" / "ids").iterdir())
+    shutil.copy(own, own.with_name("train-00000-of-00009.parquet"))
+    own.with_name("notes.txt").write_text("is not loaded")
+    again = reproduce(str(out), data=home, cache_dir=tmp_path / "cache")
+    assert [(one.path, one.what) for one in again.differences] == [
+        ("data/ids/train-00000-of-00009.parquet", "extra")
+    ]
+    assert again.files == len(CONFIGS) + 1
+    shown = Console(record=True, width=200, file=io.StringIO())
+    shown.print(again)
+    assert "there, not made by the recipe" in shown.export_text()
 
 
 def test_a_config_of_another_set_is_not_compared(home: Path, tmp_path: Path) -> None:
