@@ -13,6 +13,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from hf_hardneg.cache import cache_root
 from hf_hardneg.distributed import world
 from hf_hardneg.evaluation.audit import audit
 from hf_hardneg.evaluation.audit_leakage import Evaluation
@@ -166,9 +167,12 @@ def build(
         HardNegError: anything that is wrong with the recipe, its data or the output.
     """
     tell = say or (lambda _: None)
-    check_output(output, overwrite=overwrite)
+    everyone = world()
+    # One writes the folder, so its machine alone is asked.
+    everyone.from_main(lambda: check_output(output, overwrite=overwrite))
+    everyone.need_shared(cache_root(cache_dir))
     # A branch may move while the processes start: one asks, and all read the same commits.
-    recipe = world().from_main(lambda: resolved(recipe))
+    recipe = everyone.from_main(lambda: resolved(recipe))
     done = _mine(
         recipe, cache_dir=cache_dir, num_proc=num_proc, resume=resume, max_hours=max_hours, say=say
     )
@@ -180,7 +184,6 @@ def build(
     ranking = () if held_out is None else rankings_of(done.miner, held_out)
     audited = _audit(done, held_out, rates)
     facts = _facts(done, configs, rates, ranking, audited, forced, command)
-    everyone = world()
     folder = None
     if everyone.main:  # one writes, the others wait for it
         folder = write_publication(output, configs, facts, recipe.to_yaml(), overwrite=overwrite)
