@@ -98,7 +98,8 @@ def _asked(
     except ModelError as error:
         key = STRATEGY if model.setting is None else f"{SETTINGS}.{model.setting}"
         at = f" at the revision {revision!r}" if revision else ""
-        raise recipe.error(key, f"names the model {name!r}{at}: {error}") from error
+        told = " ".join(str(error).split())
+        raise recipe.error(key, f"names the model {name!r}{at}: {told}") from error
 
 
 def _alone(parsed: Parsed, place: int) -> bool:

@@ -15,13 +15,14 @@ from rich.console import Console
 from tiny_models import save_bi_encoder
 
 from hf_hardneg import OfflineMiner
-from hf_hardneg.errors import HubError, OutputError, QueryError, RecipeError
+from hf_hardneg.errors import HardNegError, HubError, OutputError, QueryError, RecipeError
 from hf_hardneg.hub import card_sources, configs
-from hf_hardneg.hub.build import Built, build, command_of
+from hf_hardneg.hub.build import Built, build
 from hf_hardneg.hub.configs import queries_of
 from hf_hardneg.hub.dry_run import plan_of
 from hf_hardneg.hub.publish import publish
 from hf_hardneg.hub.recipe import load_recipe
+from hf_hardneg.hub.recipe_facts import command_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.reproduce import reproduce
 from hf_hardneg.query_sources import load_queries
@@ -129,6 +130,21 @@ def test_training_on_the_held_out_queries_is_not_published(home: Path, tmp_path:
     assert forced.facts.forced
     card = (tmp_path / "forced" / "README.md").read_text()
     assert "all the same" in card or "although" in card
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("evaluation.held_out.split", "tset", r"evaluation\.held_out\.split: .* 'test'\?"),
+        ("data.split", "trian", r"data\.split: .* Did you mean 'train'\?"),
+    ],
+)
+def test_a_split_that_is_not_there_is_told_before_the_work(
+    home: Path, tmp_path: Path, key: str, value: str, said: str
+) -> None:
+    with pytest.raises(HardNegError, match=f"^--set {key}: {said}"):
+        built(home, tmp_path / "out", **{key: value})
+    assert not (tmp_path / "cache" / "maps").exists()
 
 
 def test_a_recipe_without_a_repository_is_not_published(home: Path, tmp_path: Path) -> None:
