@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -10,16 +11,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
+from rich.console import Console
 from tiny_models import save_bi_encoder
 
 from hf_hardneg import OfflineMiner
-from hf_hardneg.errors import HubError, OutputError, QueryError, RecipeError
+from hf_hardneg.errors import HardNegError, HubError, OutputError, QueryError, RecipeError
 from hf_hardneg.hub import card_sources, configs
-from hf_hardneg.hub.build import Built, build, command_of
+from hf_hardneg.hub.build import Built, build
 from hf_hardneg.hub.configs import queries_of
 from hf_hardneg.hub.dry_run import plan_of
 from hf_hardneg.hub.publish import publish
 from hf_hardneg.hub.recipe import load_recipe
+from hf_hardneg.hub.recipe_facts import command_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.reproduce import reproduce
 from hf_hardneg.query_sources import load_queries
@@ -124,6 +127,21 @@ def test_training_on_the_held_out_queries_is_not_published(home: Path, tmp_path:
     assert "all the same" in card or "although" in card
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("evaluation.held_out.split", "tset", r"evaluation\.held_out\.split: .* 'test'\?"),
+        ("data.split", "trian", r"data\.split: .* Did you mean 'train'\?"),
+    ],
+)
+def test_a_split_that_is_not_there_is_told_before_the_work(
+    home: Path, tmp_path: Path, key: str, value: str, said: str
+) -> None:
+    with pytest.raises(HardNegError, match=f"^--set {key}: {said}"):
+        built(home, tmp_path / "out", **{key: value})
+    assert not (tmp_path / "cache" / "maps").exists()
+
+
 def test_a_recipe_without_a_repository_is_not_published(home: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"publish\.repository"):
         publish(built(home, tmp_path / "out"))
@@ -195,6 +213,23 @@ def test_a_file_that_was_changed_in_the_set_is_not_identical(home: Path, tmp_pat
         ("ids", "differs", 3),
         ("queries", "new", None),
     ]
+
+
+def test_a_shard_that_the_recipe_has_not_made_is_named(home: Path, tmp_path: Path) -> None:
+    """Whoever loads the config gets its rows too."""
+    out = tmp_path / "out"
+    built(home, out)
+    own = next((out / "data" / "ids").iterdir())
+    shutil.copy(own, own.with_name("train-00000-of-00009.parquet"))
+    own.with_name("notes.txt").write_text("is not loaded")
+    again = reproduce(str(out), data=home, cache_dir=tmp_path / "cache")
+    assert [(one.path, one.what) for one in again.differences] == [
+        ("data/ids/train-00000-of-00009.parquet", "extra")
+    ]
+    assert again.files == len(CONFIGS) + 1
+    shown = Console(record=True, width=200, file=io.StringIO())
+    shown.print(again)
+    assert "there, not made by the recipe" in shown.export_text()
 
 
 def test_a_config_of_another_set_is_not_compared(home: Path, tmp_path: Path) -> None:
