@@ -191,6 +191,7 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
     """
     _check(job)
     output = _check_output(job)
+    world().need_shared(cache_root(job.cache_dir))
     miner, rows, notes = _prepared(job)
     miner = miner.knowing(rows)
     ask_first(miner, rows, job.max_hours, say)

@@ -58,7 +58,7 @@ STAGES = {
     "top": "top",
     "triangular": "triangular",
 }
-ELSEWHERE = {"denoised", "held-out", "held-out-queries"}
+ELSEWHERE = {"denoised", "held-out", "held-out-queries", "labelled"}
 """They need a model or a file; tests/filters has them."""
 DENSE = {"distance-weighted", "triangular"}
 

@@ -45,6 +45,7 @@ PUBLIC = [
     "HeldOutQueries",
     "HybridRetriever",
     "ImportanceSampler",
+    "LabelledFilter",
     "LuceneRetriever",
     "MarginBinSampler",
     "MarginFilter",

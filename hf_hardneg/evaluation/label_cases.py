@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf_hardneg.evaluation.labels import Label, Labels
+from hf_hardneg.label_lines import latest_of, value_of
 
 __all__ = [
     "IRRELEVANT",
@@ -133,17 +134,11 @@ def _bad_queries(latest: list[Label]) -> frozenset[str]:
 
 
 def _latest(labels: Labels) -> tuple[list[Label], int]:
-    """Return the last label of each annotator for each case, and how many lines gave way."""
-    rows: dict[tuple[tuple[str, str], str, bool, bool], Label] = {}
-    again = 0
-    for row in labels:
-        key = (row.pair, row.annotator, row.control, row.hand_picked)
-        before = rows.get(key)
-        if before is not None and row.label is None and not row.withdrawn:
-            continue  # a line still to be labelled takes nothing back
-        again += before is not None and before.label is not None
-        rows[key] = row
-    return [rows[key] for key in sorted(rows)], again
+    """Return what :func:`latest_of` does, in an order that the lines do not decide."""
+    rows, again = latest_of(labels)
+    return sorted(rows, key=lambda row: (row.pair, row.annotator, row.control, row.hand_picked)), (
+        again
+    )
 
 
 def _cases(rows: list[Label]) -> list[LabelCase]:
@@ -154,18 +149,12 @@ def _cases(rows: list[Label]) -> list[LabelCase]:
         LabelCase(
             pair[0],
             own[0],
-            tuple(value for row in own if (value := _value(row)) is not None),
+            tuple(value for row in own if (value := value_of(row)) is not None),
             tuple(word_of(row) for row in own if row.label is not None),
             max(row.weight if row.weight is not None else 1.0 for row in own),
         )
         for pair, own in grouped.items()
     ]
-
-
-def _value(row: Label) -> float | None:
-    if isinstance(row.label, float):
-        return row.label
-    return {RELEVANT: 1.0, IRRELEVANT: 0.0}.get(row.label or "")
 
 
 def side_of(value: float) -> bool:

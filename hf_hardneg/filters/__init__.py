@@ -7,6 +7,7 @@ from hf_hardneg.filters.cross_encoder import CrossEncoderDenoiser
 from hf_hardneg.filters.diverse import DiverseNegatives
 from hf_hardneg.filters.held_out import HeldOutFilter
 from hf_hardneg.filters.held_out_queries import HeldOutQueries
+from hf_hardneg.filters.labelled import LabelledFilter
 from hf_hardneg.filters.margin import MarginFilter
 from hf_hardneg.filters.near_duplicate import NearDuplicateVeto
 from hf_hardneg.filters.noisy_pairs import NoisyPairDetector
@@ -26,6 +27,7 @@ __all__ = [
     "Filter",
     "HeldOutFilter",
     "HeldOutQueries",
+    "LabelledFilter",
     "MarginFilter",
     "NearDuplicateVeto",
     "NoisyPairDetector",

@@ -17,7 +17,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_of, held_out_split, load_held_out
 from hf_hardneg.evaluation.judgements import Grades, grades_from, grades_in
-from hf_hardneg.hub.hub_data import hub_rows_of
+from hf_hardneg.hub.hub_data import hub_rows_of, placed
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source
 from hf_hardneg.queries import positives_as_corpus
@@ -74,7 +74,8 @@ def load_data(
         loaded = LoadedQueries(_joined(joined, recipe), [*_read(data.judgements, split), *notes])
     elif queries.is_local:
         path = recipe.path(queries, "data.queries")
-        loaded = load_queries(path, split=queries.split or data.split)
+        with placed(recipe, "data.split" if data.split else "data.queries"):
+            loaded = load_queries(path, split=queries.split or data.split)
         if path.is_dir() and queries_file(path):
             loaded = LoadedQueries(_renamed(loaded.rows, recipe), loaded.notes)
     else:
@@ -280,7 +281,8 @@ def load_held_out_part(recipe: Recipe, corpus: Corpus | None) -> HeldOut | None:
     if part.queries.is_local:
         path = recipe.path(part.queries, f"{key}.queries")
         if path.is_dir() and queries_file(path):
-            return load_held_out(path, split=part.split or _other_split(recipe, path))
+            with placed(recipe, f"{key}.split" if part.split else f"{key}.queries"):
+                return load_held_out(path, split=part.split or _other_split(recipe, path))
     rows = _rows(recipe, f"{key}.queries", part.queries, part.split)
     return load_held_out(rows, corpus=corpus, columns=_columns_of(recipe, part.queries))
 

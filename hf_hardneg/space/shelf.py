@@ -47,15 +47,17 @@ class Opened:
         inspected: the set.
         suspicion: what is suspicious in its rows.
         finder: finds rows in it.
+        own: whether it is the set of the settings.
     """
 
     wish: Wish
     inspected: InspectedSet
     suspicion: Suspicion
     finder: RowFinder
+    own: bool = False
     _overview: Overview | None = None
     _identity: str = ""
-        _tasks: dict[int, JudgingTask] = field(default_factory=dict)
+    _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _drawing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,8 +71,8 @@ class Opened:
 
     @property
     def link(self) -> dict[str, str]:
-        """Parts of the address that open it again."""
-        found = {"repo": self.wish.data, "config": self.wish.config}
+        """Parts of the address that open it again; none for the set that the app begins with."""
+        found = {"repo": "" if self.own else self.wish.data, "config": self.wish.config}
         return {name: value for name, value in found.items() if value}
 
     def close(self) -> None:
@@ -152,13 +154,13 @@ class Shelf:
         return Wish(data, wish.config)
 
     def _opened(self, wish: Wish) -> Opened:
-        inspected = self._open_set(wish)
+        own = wish.data == self._settings.data
+        inspected = self._open_set(wish, own=own)
         suspicion = Suspicion(inspected)
         suspicion.start()
-        return Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion))
+        return Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion), own)
 
-    def _open_set(self, wish: Wish) -> InspectedSet:
-        own = wish.data == self._settings.data
+    def _open_set(self, wish: Wish, *, own: bool) -> InspectedSet:
         if not wish.data:
             return open_inspected(demo_folder(), name=DEMO)
         is_path = os.path.exists(Path(wish.data).expanduser())

@@ -110,10 +110,10 @@ class LoopbackHub:
         repo.refs["refs/heads/main"] = made.sha
         return made
 
-    def put(self, name: str, contents: dict[str, bytes]) -> Commit:
+    def put(self, name: str, contents: dict[str, bytes], kind: str = "datasets") -> Commit:
         """Commit files of any kind to main, as a push would have."""
         made = {path: self._kept(path, content) for path, content in contents.items()}
-        repo = self.repo(name)
+        repo = self.repo(name, kind)
         head = self.store.commits[repo.refs["refs/heads/main"]]
         commit = self.store.add(head.tree | made, head.sha, "alice", "an earlier version")
         repo.refs["refs/heads/main"] = commit.sha
