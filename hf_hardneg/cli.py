@@ -28,6 +28,7 @@ from hf_hardneg.cli_options import (
     FileFormatOption,
     HiddenPositivesOption,
     JudgementsOption,
+    LabelsOption,
     MaxHoursOption,
     NumNegativesOption,
     NumProcOption,
@@ -159,6 +160,7 @@ def mine(
     query_id_column: QueryIdColumnOption = None,
     judgements: JudgementsOption = None,
     hidden_positives: HiddenPositivesOption = False,
+    labels: LabelsOption = None,
     cache_dir: CacheDirOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -196,6 +198,7 @@ def mine(
             max_hours=None if yes else max_hours,
             judgements=judgements,
             hidden_positives=hidden_positives,
+            labels=tuple(labels or ()),
         )
         say = console(stderr=True).print
         report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job, say)

@@ -150,6 +150,14 @@ JudgementsOption = Annotated[
         "negatives.",
     ),
 ]
+LabelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Tell the rate of false negatives by labels, as hf-hardneg sample writes the file and "
+        "hf-hardneg inspect exports it; may be repeated, one for each annotator.",
+    ),
+]
 HiddenPositivesOption = Annotated[
     bool,
     typer.Option(

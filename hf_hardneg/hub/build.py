@@ -16,10 +16,12 @@ from datasets import Dataset
 from hf_hardneg.distributed import world
 from hf_hardneg.evaluation.audit import audit
 from hf_hardneg.evaluation.audit_leakage import Evaluation
+from hf_hardneg.evaluation.audit_rates import rate_by_labels
 from hf_hardneg.evaluation.audit_report import Audit
 from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
 from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.held_out import HeldOut
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.foreseen import ask_first
 from hf_hardneg.hub.card_sources import sources_of
 from hf_hardneg.hub.comparison import comparison_of
@@ -191,13 +193,16 @@ def build(
 def _rates(done: _Mined, say: Say | None) -> Iterator[Rate]:
     """Yield the rates that the recipe asks for; one that cannot be had says why."""
     part = done.recipe.evaluation
-    if not part.false_negatives or not len(done.mined):
+    if not (part.false_negatives or part.labels) or not len(done.mined):
         return
     own = MinedSet.of(done.mined, columns=done.recipe.data.columns)
     corpus, seed = corpus_of(done.miner), done.recipe.mining.seed
     case = Case(done.miner, done.rows, own, corpus, load_grades(done.recipe), seed)
     for name in part.false_negatives:
         yield rate_of(name, case)
+    if part.labels is not None:
+        labels = Labels.read(done.recipe.folder / part.labels)
+        yield rate_by_labels(own, labels, done.miner.strategy)
 
 
 def _audit(done: _Mined, held_out: HeldOut | None, rates: list[Rate]) -> Audit:
