@@ -29,6 +29,7 @@ from hf_hardneg.cli_options import (
     FileFormatOption,
     HiddenPositivesOption,
     JudgementsOption,
+    LabelsOption,
     MaxHoursOption,
     NumNegativesOption,
     NumProcOption,
@@ -162,6 +163,7 @@ def mine(
     judgements: JudgementsOption = None,
     hidden_positives: HiddenPositivesOption = False,
     pool: PoolOption = False,
+    labels: LabelsOption = None,
     cache_dir: CacheDirOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -200,6 +202,7 @@ def mine(
             judgements=judgements,
             hidden_positives=hidden_positives,
             pool=pool,
+            labels=tuple(labels or ()),
         )
         say = console(stderr=True).print
         report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job, say)

@@ -10,6 +10,7 @@ import typer
 from hf_hardneg.cli_options import (
     Display,
     DisplayOption,
+    LabelsOption,
     NegativeIdsColumnOption,
     NegativesColumnOption,
     PositiveColumnOption,
@@ -39,14 +40,6 @@ CompleteOption = Annotated[
         "--complete-judgements",
         help="They name every relevant document of their queries; what they do not name is not "
         "relevant.",
-    ),
-]
-LabelsOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Tell the rate by labels, as hf-hardneg sample writes the file; may be repeated, one "
-        "for each annotator.",
     ),
 ]
 JudgeOption = Annotated[
@@ -150,7 +143,7 @@ def audit(
         from hf_hardneg.evaluation.judgements import Judgements
         from hf_hardneg.evaluation.labels import Labels
         from hf_hardneg.mined_sources import MinedColumns, load_mined
-        from hf_hardneg.outputs import check_file, write_file
+        from hf_hardneg.outputs import check_file, strategy_beside, write_file
 
         if html is not None:
             check_file(html, overwrite=overwrite)
@@ -178,6 +171,7 @@ def audit(
             judge=judge,
             sample=sample or SAMPLE,
             seed=seed,
+            strategy=strategy_beside(data),
         )
         found = run(
             mined,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hf_hardneg.cli_options import CorpusOption, Display, DisplayOption
+from hf_hardneg.cli_options import CorpusOption, Display, DisplayOption, LabelsOption
 from hf_hardneg.cli_output import NOT_RESUMABLE, clear_errors, console, print_json
 
 __all__ = ["card"]
@@ -45,6 +45,7 @@ def card(
     pretty_name: PrettyNameOption = None,
     licence: LicenceOption = None,
     language: LanguageOption = None,
+    labels: LabelsOption = None,
     display: DisplayOption = Display.human,
 ) -> None:
     """Write the card of a mined set: how it was made, and what is known of how good it is.
@@ -52,6 +53,7 @@ def card(
     A card that is there already keeps what others wrote into it.
     """
     with clear_errors(display, NOT_RESUMABLE):
+        from hf_hardneg.evaluation.labels import Labels
         from hf_hardneg.hub.local import README, local_facts, write_card
 
         facts = local_facts(
@@ -61,6 +63,7 @@ def card(
             pretty_name=pretty_name,
             licence=licence,
             language=language or (),
+            labels=Labels.read_all(labels) if labels else None,
         )
         path = write_card(facts, output or folder / README)
         if display is Display.json:

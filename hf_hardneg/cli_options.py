@@ -158,6 +158,14 @@ PoolOption = Annotated[
         "inspect shows them.",
     ),
 ]
+LabelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Tell the rate of false negatives by labels, as hf-hardneg sample writes the file and "
+        "hf-hardneg inspect exports it; may be repeated, one for each annotator.",
+    ),
+]
 HiddenPositivesOption = Annotated[
     bool,
     typer.Option(

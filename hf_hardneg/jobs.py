@@ -16,8 +16,10 @@ from hf_hardneg.columns import QueryColumns
 from hf_hardneg.cost import Estimate
 from hf_hardneg.distributed import world
 from hf_hardneg.errors import OutputError, ParameterError, did_you_mean, listing
+from hf_hardneg.evaluation.audit_rates import rate_by_labels
 from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
 from hf_hardneg.evaluation.judgements import Grades, grades_in
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.foreseen import ask_first
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.formats.writers import WRITERS, Written
@@ -40,8 +42,8 @@ Say = Callable[[str], object]
 class MineJob:
     """What ``hf-hardneg mine`` is asked to do; the fields are its options.
 
-    With ``judgements``, deeper ones than the known positives, or ``hidden_positives`` the rate of
-    false negatives is estimated after mining, and stands in the report.
+    With ``judgements``, deeper ones than the known positives, ``hidden_positives``, or files of
+    ``labels`` the rate of false negatives is estimated after mining, and stands in the report.
 
     With ``max_hours`` the work is tried for some seconds first, and refused if it is expected to
     take longer, or more memory or disk than there is.
@@ -71,6 +73,7 @@ class MineJob:
     judgements: Path | None = None
     hidden_positives: bool = False
     pool: bool = False
+    labels: tuple[Path, ...] = ()
 
     @property
     def trainer_format(self) -> str | None:
@@ -197,8 +200,9 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
     ask_first(miner, rows, job.max_hours, say)
     form = "columns" if job.trainer_format else job.output_format
     grades = None if job.judgements is None else grades_in(job.judgements)
+    labels = Labels.read_all(job.labels) if job.labels else None
     mined = miner.mine(rows, form, num_proc=job.num_proc, resume=job.resume)
-    rates = list(_rates(job, miner, rows, mined, grades))
+    rates = list(_rates(job, miner, rows, mined, grades, labels))
     report = _with_notes(miner.report(mined, false_negatives=rates), notes)
     recipe = {**miner.recipe(), "output_format": job.output_format}
 
@@ -233,23 +237,31 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
 
 
 def _rates(
-    job: MineJob, miner: OfflineMiner, rows: Dataset, mined: Dataset, grades: Grades | None
+    job: MineJob,
+    miner: OfflineMiner,
+    rows: Dataset,
+    mined: Dataset,
+    grades: Grades | None,
+    labels: Labels | None,
 ) -> Iterator[Rate]:
     """Yield the rates that are asked for; one that cannot be had says why, and nothing is lost."""
     wanted = {"judged": grades is not None, "hidden": job.hidden_positives}
     names = [name for name, asked in wanted.items() if asked]
-    if not names:
+    if not names and labels is None:
         return
     if TRACE not in mined.features:  # other formats may lack the ids that judgements are about
         mined = miner.mine(rows, num_proc=job.num_proc, resume=job.resume)
     if not len(mined):
-        yield from (Rate(name, None, None, None, 0, why="no row was mined") for name in names)
+        named = [*names, *(["labels"] if labels is not None else [])]
+        yield from (Rate(name, None, None, None, 0, why="no row was mined") for name in named)
         return
     case = Case(
         miner, rows, MinedSet.of(mined, columns=job.columns), corpus_of(miner), grades, job.seed
     )
     for name in names:
         yield rate_of(name, case)
+    if labels is not None:
+        yield rate_by_labels(case.mined, labels, miner.strategy)
 
 
 def _with_notes(report: Report, notes: list[str]) -> Report:
@@ -272,8 +284,9 @@ def dry_run_report(job: MineJob, sample: int) -> Report:
     known = miner.knowing(rows)
     ask_first(known, picked, job.max_hours)
     grades = None if job.judgements is None else grades_in(job.judgements)
+    labels = Labels.read_all(job.labels) if job.labels else None
     mined = known.mine(picked, "columns", num_proc=job.num_proc)
-    rates = list(_rates(job, known, picked, mined, grades))
+    rates = list(_rates(job, known, picked, mined, grades, labels))
     report = known.report(mined, false_negatives=rates)
     if size < len(rows):
         notes = [*notes, f"a sample of {size:,} of {len(rows):,} rows."]

@@ -113,27 +113,17 @@ def labelled_pairs_of(
             f"corpus, for example {listing((repr(row.pair[1]) for row in false), limit=3)}. Give "
             "the labels of this corpus."
         )
-    by_text, by_id = [], []
-    for place, key in zip(lines, documents, strict=True):
-        (by_text if false[place].query else by_id).append((place, key))
+    texts = np.array([bool(row.query) for row in false], dtype=np.bool_)[lines]
+    by_text = mix(text_keys([row.query for row in false])[lines], documents)
+    by_id = mix(exact_keys([row.query_id for row in false])[lines], documents)
+    found = np.unique(by_text[texts]), np.unique(by_id[~texts])
     bad = {row.pair[0] for row in marks if row.label == "bad_query"}
-    found = [
-        np.unique(mix(keys([name(false[place]) for place, _ in own]), _keys(own)))
-        for own, keys, name in (
-            (by_text, text_keys, lambda row: row.query),
-            (by_id, exact_keys, lambda row: row.query_id),
-        )
-    ]
     identity = content_hash(*(keys.tolist() for keys in found))[:16]
-    return LabelledPairs(*found, len(values), len(false), lost, len(bad), identity)
+    return LabelledPairs(found[0], found[1], len(values), len(false), lost, len(bad), identity)
 
 
-def _keys(own: list[tuple[int, int]]) -> Keys:
-    return np.array([key for _, key in own], dtype=np.uint64)
-
-
-def _documents(rows: list[Label], corpus: Corpus) -> tuple[list[int], list[int], int]:
-    """Return the keys of the rows' documents, whose they are, and how many are not in the corpus.
+def _documents(rows: list[Label], corpus: Corpus) -> tuple[NDArray[np.int64], Keys, int]:
+    """Return whose documents these are, their keys, and how many are not in the corpus.
 
     A document whose text in the corpus is another one (it has a title there) has two keys.
     """
@@ -151,4 +141,4 @@ def _documents(rows: list[Label], corpus: Corpus) -> tuple[list[int], list[int],
         for key in sorted(own):
             lines.append(place)
             keys.append(key)
-    return lines, keys, lost
+    return np.array(lines, dtype=np.int64), np.array(keys, dtype=np.uint64), lost

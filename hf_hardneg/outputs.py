@@ -40,6 +40,7 @@ __all__ = [
     "mined_rows",
     "output_folder",
     "report_sidecars",
+    "strategy_beside",
     "write_file",
     "write_mined",
 ]
@@ -380,3 +381,22 @@ def report_sidecars(report_json: str, recipe: Mapping[str, Any]) -> dict[str, st
         "report.json": report_json + "\n",
         "recipe.json": json.dumps(recipe, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }
+
+
+def strategy_beside(data: str | os.PathLike[str]) -> str:
+    """Return the strategy that ``hf-hardneg mine`` noted beside a set; empty where it did not.
+
+    Args:
+        data: the folder that it wrote, or a file in it.
+    """
+    place = Path(data).expanduser()
+    folder = place if place.is_dir() else place.parent
+    path = folder / SIDECARS / "report.json"
+    if not (place.exists() and path.is_file()):
+        return ""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    found = found.get("report", found) if isinstance(found, dict) else {}
+    return str(found.get("strategy", "")) if isinstance(found, dict) else ""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.errors import QueryError, listing
-from hf_hardneg.evaluation.label_cases import bad_queries
+from hf_hardneg.evaluation.label_cases import LabelCases, bad_queries, side_of
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.hashing import exact_keys, mix, text_keys
 from hf_hardneg.mined_set import MinedBatch, MinedSet
+from hf_hardneg.pool import description_of
 
-__all__ = ["labels_of_set"]
+__all__ = ["labels_of_set", "took_part"]
 
 BY_ID, BY_TEXT = 0, 1
 
@@ -59,6 +61,37 @@ def labels_of_set(mined: MinedSet, labels: Labels) -> tuple[Labels, str]:
         f"{said} {every:,} labelled pairs are negatives of this set{left}. They were drawn at "
         "random, or with their weights, from this set or from a pool that holds it."
     ) + _beyond(mined, drawn)
+
+
+STAGE = re.compile(r"(?:^|\+)\s*labelled\s*(?:\(|\+|$)")
+
+
+def took_part(mined: MinedSet, labels: Labels, strategy: str = "") -> str:
+    """Return why labels say nothing of the rate of a set that was chosen by them; empty if they do.
+
+    A set that was mined with the stage ``labelled`` lacks just those pairs that its labels call
+    false: of what is left of a sample none is false, whatever the rate is. So where drawn pairs
+    that are called false are not in such a set, there is no rate.
+
+    Args:
+        mined: the set.
+        labels: all of the file.
+        strategy: that the set was mined with; default: what the set itself says.
+    """
+    told = description_of(mined.rows).get("report", {})
+    strategy = strategy or str(told.get("strategy", "") if isinstance(told, dict) else "")
+    if not STAGE.search(strategy):
+        return ""
+    false = [case.label for case in LabelCases.of(labels).decided if side_of(case.value)]
+    gone = int(np.count_nonzero(~_found(mined, false))) if false else 0
+    if not gone:
+        return ""
+    return (
+        f"the set was mined with labels (the stage labelled), and {gone:,} drawn pairs that are "
+        "called false are not in it: the labels took part in choosing it, and what is left of "
+        "their sample looks better than the set is. Draw a new sample from this set: hf-hardneg "
+        "sample"
+    )
 
 
 def _beyond(mined: MinedSet, rows: Sequence[Label]) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import CorpusError
-from hf_hardneg.evaluation.audit_labels import labels_of_set
+from hf_hardneg.errors import CorpusError, HardNegError
+from hf_hardneg.evaluation.audit_labels import labels_of_set, took_part
 from hf_hardneg.evaluation.false_negatives import judge_rate, judged_rate, label_rate
 from hf_hardneg.evaluation.judgements import Judgements
 from hf_hardneg.evaluation.labels import Labels
@@ -18,7 +18,7 @@ from hf_hardneg.hashing import EMPTY_TEXT_KEY, among, mix, text_keys
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.rates import Rate
 
-__all__ = ["SAMPLE", "rates_of"]
+__all__ = ["SAMPLE", "rate_by_labels", "rates_of"]
 
 SAMPLE = 1_000
 ENOUGH = 100
@@ -36,6 +36,7 @@ def rates_of(
     judge: Any = None,  # noqa: ANN401
     sample: int = SAMPLE,
     seed: int = 0,
+    strategy: str = "",
 ) -> list[Rate]:
     """Return the rate of false negatives by each thing that is given to tell it by.
 
@@ -49,6 +50,9 @@ def rates_of(
             documents are drawn from those of the set.
         sample: negatives that the judge looks at.
         seed: of its draws.
+        strategy: that the set was mined with, where the set does not say it: labels that took
+            part in choosing it give no rate, see
+            :func:`~hf_hardneg.evaluation.audit_labels.took_part`.
 
     Raises:
         QueryError: judgements or labels of other queries or documents.
@@ -59,12 +63,38 @@ def rates_of(
     if judgements is not None:
         rates.append(judged_rate(mined, judgements, mined.corpus))
     if labels is not None:
-        labels, said = labels_of_set(mined, labels)
-        rate = label_rate(labels)
-        rates.append(replace(rate, assumed=(*rate.assumed, said)))
+        labels, rate = _by_labels(mined, labels, strategy)
+        rates.append(rate)
     if judge is not None:
         rates.append(_judged_by(mined, judge, labels, sample, seed))
     return rates
+
+
+def rate_by_labels(mined: MinedSet, labels: Labels, strategy: str = "") -> Rate:
+    """Return the rate that labels give, as :func:`rates_of`; one that cannot be had says why.
+
+    Args:
+        mined: the set.
+        labels: of negatives of the set, or of a pool that holds it.
+        strategy: that the set was mined with.
+    """
+    try:
+        return _by_labels(mined, labels, strategy)[1]
+    except HardNegError as error:
+        return _unknown(str(error), labels)
+
+
+def _unknown(why: str, labels: Labels) -> Rate:
+    return Rate("labels", None, None, None, 0, why=why, details={"lines": len(labels)})
+
+
+def _by_labels(mined: MinedSet, labels: Labels, strategy: str) -> tuple[Labels | None, Rate]:
+    """Return the labels that a judge's errors can be measured on, and the rate."""
+    if why := took_part(mined, labels, strategy):
+        return None, _unknown(why, labels)
+    own, said = labels_of_set(mined, labels)
+    rate = label_rate(own)
+    return own, replace(rate, assumed=(*rate.assumed, said))
 
 
 def _judged_by(mined: MinedSet, judge: Any, labels: Labels | None, sample: int, seed: int) -> Rate:  # noqa: ANN401

@@ -50,8 +50,8 @@ class Gathered:
 
     def add(self, batch: PairBatch) -> None:
         """Take the rows of a batch; those whose query has further rows wait for these."""
-        wanted = np.isin(batch.query_keys, self._chosen)
-        later = wanted & np.isin(batch.query_keys, self._repeated)
+        wanted = among(self._chosen, batch.query_keys)
+        later = wanted & among(self._repeated, batch.query_keys)
         sides = _sides_of(batch)
         for rows, wait in ((wanted & ~later, False), (later, True)):
             if not rows.any():

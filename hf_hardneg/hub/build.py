@@ -13,8 +13,10 @@ from hf_hardneg.cache import cache_root
 from hf_hardneg.distributed import world
 from hf_hardneg.evaluation.audit import audit
 from hf_hardneg.evaluation.audit_leakage import Evaluation
+from hf_hardneg.evaluation.audit_rates import rate_by_labels
 from hf_hardneg.evaluation.audit_report import Audit
 from hf_hardneg.evaluation.compare_figures import Case, corpus_of, rate_of
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.hub.configs import make_configs
 from hf_hardneg.hub.facts import CardFacts
 from hf_hardneg.hub.folder import write_publication
@@ -119,13 +121,16 @@ def build(
 def _rates(done: MinedRecipe, say: Say | None) -> Iterator[Rate]:
     """Yield the rates that the recipe asks for; one that cannot be had says why."""
     part = done.recipe.evaluation
-    if not part.false_negatives or not len(done.mined):
+    if not (part.false_negatives or part.labels) or not len(done.mined):
         return
     own = MinedSet.of(done.mined, columns=done.recipe.data.columns)
     corpus, seed = corpus_of(done.miner), done.recipe.mining.seed
     case = Case(done.miner, done.rows, own, corpus, done.grades, seed)
     for name in part.false_negatives:
         yield rate_of(name, case)
+    if part.labels is not None:
+        labels = Labels.read(done.recipe.folder / part.labels)
+        yield rate_by_labels(own, labels, done.miner.strategy)
 
 
 def _audit(done: MinedRecipe, rates: list[Rate]) -> Audit:

@@ -13,7 +13,9 @@ from typing import Any
 
 from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import FormatError, HubError
+from hf_hardneg.evaluation.audit_rates import rate_by_labels
 from hf_hardneg.evaluation.hardness import hardness_of
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.hub.card import card_text, check_card
 from hf_hardneg.hub.card_merging import merge_cards
@@ -50,6 +52,7 @@ def local_facts(
     pretty_name: str | None = None,
     licence: str | None = None,
     language: Sequence[str] = (),
+    labels: Labels | None = None,
 ) -> CardFacts:
     """Return what is known of a set that ``hf-hardneg mine --output`` wrote.
 
@@ -60,6 +63,7 @@ def local_facts(
         pretty_name: for people; default: the name of the folder.
         licence: of the set; not known where it is not given.
         language: codes of ISO 639.
+        labels: of its negatives: the rate by them takes the place of one that the mining noted.
 
     Raises:
         FormatError: nothing beside the set says how it was made, or the set cannot be read.
@@ -75,6 +79,10 @@ def local_facts(
     given = None if corpus is None else Corpus.of(corpus)
     mined = load_mined(place, corpus=given)
     form = str(recipe.get("output_format", "columns"))
+    if labels is not None:
+        others = [rate for rate in report.false_negatives if rate.method != "labels"]
+        rate = rate_by_labels(mined, labels, report.strategy)
+        report = replace(report, false_negatives=[*others, rate])
     return CardFacts(
         name=place.resolve().name,
         pretty_name=pretty_name or place.resolve().name,

@@ -208,7 +208,8 @@ def _evaluation(whole: Section, folder: Path) -> EvaluationPart:
         queries = source_of(own, "queries", folder)
         if queries is not None:
             held_out = HeldOutPart(queries, source_of(own, "judgements", folder), own.text("split"))
-    return EvaluationPart(estimators, judgements, held_out, path_of(given, "compare", folder))
+    labels, compared = path_of(given, "labels", folder), path_of(given, "compare", folder)
+    return EvaluationPart(estimators, judgements, labels, held_out, compared)
 
 
 def _publish(whole: Section) -> PublishPart:

@@ -85,12 +85,14 @@ class EvaluationPart:
     Attributes:
         false_negatives: names of estimators, ``hidden`` and ``judged``.
         judgements: deeper ones than the known positives, for ``judged``.
+        labels: a file of labels, relative to the recipe's folder: the rate by them.
         held_out: for the measures of ranking.
         compare: what ``hf-hardneg compare --train`` wrote, relative to the recipe's folder.
     """
 
     false_negatives: tuple[str, ...] = ()
     judgements: Source | None = None
+    labels: Path | None = None
     held_out: HeldOutPart | None = None
     compare: Path | None = None
 
@@ -203,6 +205,7 @@ class Recipe:
         measured = {
             "false_negatives": list(evaluation.false_negatives),
             "judgements": _source(evaluation.judgements),
+            "labels": evaluation.labels and evaluation.labels.as_posix(),
             "held_out": held_out
             and {
                 "queries": _source(held_out.queries),

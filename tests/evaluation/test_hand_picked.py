@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
-from small_collection import fail, succeed, write_lines
+from small_collection import Collection, fail, succeed, write_collection, write_lines
 
 from hf_hardneg import Corpus
 from hf_hardneg.errors import FormatError, QueryError
@@ -192,3 +192,81 @@ def test_rates_of_a_set_by_picks_and_a_draw() -> None:
     assert rate.details["hand_picked"]["called_false"] == 1
     with pytest.raises(QueryError, match="none of the 1 lines"):
         rates_of(mined(), labels=Labels([picked(3, 77, 1.0)]))
+
+
+# -- labels that took part -----------------------------------------------------------------------
+
+
+def mine(
+    written: Collection, output: Path, *more: object, strategy: str = "bm25@40"
+) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        succeed(
+            "mine", "--queries", written.folder, "--split", "train", "--strategy", strategy,
+            "--num-negatives", 5, "--output", output, "--format", "json", "--yes", *more,
+        ).stdout
+    )  # fmt: skip
+    return found
+
+
+def test_labels_change_what_mine_audit_and_card_say(tmp_path: Path) -> None:
+    written = write_collection(tmp_path / "beir")
+    report = mine(written, tmp_path / "set")
+    assert report["false_negatives"] == []
+    own = MinedSet.of(Dataset.load_from_disk(str(tmp_path / "set")))
+    sample = draw_pairs(frame_of(own.joined(Corpus(written.folder))), size=30, controls=0).labels
+    said = [
+        replace(row, label="false_negative" if n % 3 == 0 else "true_negative")
+        for n, row in enumerate(sample)
+    ]
+    file = Labels(said).write(tmp_path / "labels.jsonl")
+    wanted = label_rate(Labels(said))
+    [rate] = mine(written, tmp_path / "again", "--labels", file)["false_negatives"]
+    assert (rate["method"], rate["rate"], rate["low"]) == ("labels", wanted.rate, wanted.low)
+    shown = succeed("audit", tmp_path / "set", "--labels", file).stdout
+    assert str(wanted) in " ".join(shown.split())
+    card = tmp_path / "set" / "README.md"
+    succeed("card", tmp_path / "set")
+    assert "; labels)" not in card.read_text()
+    succeed("card", tmp_path / "set", "--labels", file)
+    assert "; labels)" in card.read_text()
+    succeed("card", tmp_path / "again")
+    assert "; labels)" in (tmp_path / "again" / "README.md").read_text()
+    other = Labels([replace(said[0], query="nobody asks", query_id="x")]).write(
+        tmp_path / "o.jsonl"
+    )
+    [rate] = mine(written, tmp_path / "third", "--labels", other)["false_negatives"]
+    assert rate["rate"] is None
+    assert "none of the 1 lines" in rate["why"]
+
+
+def half_false(sample: Labels) -> Labels:
+    words = ["false_negative", "true_negative"]
+    return Labels([replace(row, label=words[n % 2]) for n, row in enumerate(sample)])
+
+
+def test_labels_that_took_part_in_choosing_give_no_rate(tmp_path: Path) -> None:
+    """Of what is left of their sample nothing is false, whatever the rate is."""
+    written = write_collection(tmp_path / "beir")
+    mine(written, tmp_path / "set")
+    corpus = Corpus(written.folder)
+    own = MinedSet.of(Dataset.load_from_disk(str(tmp_path / "set"))).joined(corpus)
+    said = half_false(draw_pairs(frame_of(own), size=30, controls=0).labels)
+    file = said.write(tmp_path / "labels.jsonl")
+    strategy = f"bm25@40+labelled(labels={str(file)!r})"
+    report = mine(written, tmp_path / "next", "--labels", file, strategy=strategy)
+    [rate] = report["false_negatives"]
+    assert (rate["rate"], rate["n"]) == (None, 0)
+    assert "the labels took part in choosing it" in rate["why"]
+    shown = " ".join(succeed("audit", tmp_path / "next", "--labels", file).stdout.split())
+    assert "unknown (labels" in shown
+    assert "took part" in shown
+    jsonl = tmp_path / "lines"
+    mine(written, jsonl, "--file-format", "jsonl", strategy=strategy)
+    assert "took part" in " ".join(succeed("audit", jsonl, "--labels", file).stdout.split())
+    # A new sample of the new set does.
+    new = MinedSet.of(Dataset.load_from_disk(str(tmp_path / "next"))).joined(corpus)
+    drawn = half_false(draw_pairs(frame_of(new), size=30, controls=0).labels)
+    again = drawn.write(tmp_path / "new.jsonl")
+    shown = " ".join(succeed("audit", tmp_path / "next", "--labels", again).stdout.split())
+    assert str(label_rate(drawn)) in shown
