@@ -35,7 +35,8 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
         settings: what is open at the start, where labels go, and who may do what.
     """
     settings = settings or SpaceSettings()
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
+    app = gr.Blocks(title=TITLE, analytics_enabled=False)
+    with app:
         wish = gr.State(Wish())
         parts = Parts(settings, Shelf(settings), Desk(settings), wish)
         with gr.Row(elem_classes="hn-bar"):

@@ -11,18 +11,24 @@ from pathlib import Path
 
 from hf_hardneg.cache import cache_root
 from hf_hardneg.errors import FormatError
+from hf_hardneg.evaluation.label_rate import label_rate
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.inspection import InspectedSet, open_inspected
 from hf_hardneg.inspection.finding_rows import RowFinder
 from hf_hardneg.inspection.judging import JudgingTask
+from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
 from hf_hardneg.inspection.set_identity import set_identity
 from hf_hardneg.inspection.suspicion import Suspicion
+from hf_hardneg.rates import Rate
 from hf_hardneg.space.settings import SpaceSettings
 
 __all__ = ["DEMO", "Opened", "Shelf", "Wish"]
 
 DEMO = "Python's standard library"
+READER = "overview"
+"""Name for whoever only reads labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Opened:
     suspicion: Suspicion
     finder: RowFinder
     own: bool = False
-    _overview: Overview | None = None
+    _overview: tuple[tuple[Rate, ...], Overview] | None = None
     _identity: str = ""
     _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -90,12 +96,26 @@ class Opened:
                 )
             return self._tasks[size]
 
-    def overview(self) -> Overview:
-        """Return its overview, worked out once."""
+    def overview(self, labels: Path) -> Overview:
+        """Return its overview, with the rate that labels of a drawn sample tell.
+
+        Args:
+            labels: folder of the labels.
+        """
+        rates = self._rates(labels)
         with self._lock:
-            if self._overview is None:
-                self._overview = overview_of(self.inspected)
-            return self._overview
+            known = self._overview
+            if known is None or not known[1].exact or known[0] != rates:
+                self._overview = known = rates, overview_of(self.inspected, rates)
+            return known[1]
+
+    def _rates(self, labels: Path) -> tuple[Rate, ...]:
+        """Return the rate that the labels of a drawn sample tell, if there are any."""
+        book = LabelBook(labels, READER, identity=self.identity)
+        rows = book.labels()
+        if not any(row.weight is not None for row in rows):
+            return ()
+        return (label_rate(Labels(rows, "the labels")),)
 
 
 class Shelf:
