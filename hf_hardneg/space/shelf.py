@@ -20,6 +20,7 @@ from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
 from hf_hardneg.inspection.set_identity import set_identity
+from hf_hardneg.inspection.sliders import SliderRanges, slider_ranges
 from hf_hardneg.inspection.suspicion import Suspicion
 from hf_hardneg.rates import Rate
 from hf_hardneg.space.settings import SpaceSettings
@@ -62,6 +63,7 @@ class Opened:
     finder: RowFinder
     own: bool = False
     _overview: tuple[tuple[Rate, ...], Overview] | None = None
+    _ranges: SliderRanges | None = None
     _identity: str = ""
     _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -108,6 +110,17 @@ class Opened:
             if known is None or not known[1].exact or known[0] != rates:
                 self._overview = known = rates, overview_of(self.inspected, rates)
             return known[1]
+
+    def ranges(self) -> SliderRanges:
+        """Return between what the sliders of another decision move, looked up once.
+
+        Raises:
+            PoolError: the set has no pool.
+        """
+        with self._lock:
+            if self._ranges is None:
+                self._ranges = slider_ranges(self.inspected)
+            return self._ranges
 
     def _rates(self, labels: Path) -> tuple[Rate, ...]:
         """Return the rate that the labels of a drawn sample tell, if there are any."""
