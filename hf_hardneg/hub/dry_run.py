@@ -80,7 +80,7 @@ def plan_of(recipe: Recipe, *, cache_dir: str | os.PathLike[str] | None = None) 
     comparison_of(recipe)
     miner, loaded = miner_of(recipe, cache_dir)
     corpus = corpus_of(miner)
-    held_out, _ = measured_on(recipe, miner)
+    held_out = measured_on(recipe, miner).held_out
     return RunPlan(
         recipe,
         miner.strategy,

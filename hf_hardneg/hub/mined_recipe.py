@@ -12,6 +12,7 @@ from datasets import Dataset
 from hf_hardneg.evaluation.compare_figures import corpus_of
 from hf_hardneg.evaluation.held_out import HeldOut
 from hf_hardneg.evaluation.judgements import Grades
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.foreseen import ask_first
 from hf_hardneg.hub.comparison import comparison_of
 from hf_hardneg.hub.hub_data import placed
@@ -20,7 +21,7 @@ from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_par
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.query_sources import LoadedQueries
 
-__all__ = ["MinedRecipe", "measured_on", "mine_recipe", "miner_of"]
+__all__ = ["Measures", "MinedRecipe", "measured_on", "mine_recipe", "miner_of"]
 
 Say = Callable[[str], object]
 
@@ -36,8 +37,7 @@ class MinedRecipe:
         pool: their candidates.
         mined: their negatives.
         notes: what a reader should know of the data.
-        held_out: queries that rankings are measured on.
-        grades: deeper judgements than the known positives.
+        measures: what its evaluation is done with.
         comparison: what training came to.
     """
 
@@ -47,8 +47,7 @@ class MinedRecipe:
     pool: Dataset
     mined: Dataset
     notes: list[str]
-    held_out: HeldOut | None
-    grades: Grades | None
+    measures: Measures
     comparison: dict[str, Any] | None
 
 
@@ -79,8 +78,23 @@ def miner_of(
     return miner, loaded
 
 
-def measured_on(recipe: Recipe, miner: OfflineMiner) -> tuple[HeldOut | None, Grades | None]:
-    """Load what a recipe's evaluation is done with: held-out queries, and deeper judgements.
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a recipe's evaluation is done with; ``None`` where it does not name it.
+
+    Attributes:
+        held_out: queries that rankings are measured on.
+        grades: deeper judgements than the known positives.
+        labels: of negatives.
+    """
+
+    held_out: HeldOut | None
+    grades: Grades | None
+    labels: Labels | None
+
+
+def measured_on(recipe: Recipe, miner: OfflineMiner) -> Measures:
+    """Load what a recipe's evaluation is done with.
 
     Raises:
         RecipeError: a source is not there.
@@ -92,7 +106,11 @@ def measured_on(recipe: Recipe, miner: OfflineMiner) -> tuple[HeldOut | None, Gr
     if held_out is not None:
         with placed(recipe, "evaluation.held_out"):
             held_out.check(corpus)
-    return held_out, load_grades(recipe)
+    labels = recipe.evaluation.labels
+    if labels is not None:
+        with placed(recipe, "evaluation.labels"):
+            return Measures(held_out, load_grades(recipe), Labels.read(recipe.folder / labels))
+    return Measures(held_out, load_grades(recipe), None)
 
 
 def mine_recipe(
@@ -120,10 +138,8 @@ def mine_recipe(
     """
     comparison = comparison_of(recipe)
     miner, loaded = miner_of(recipe, cache_dir)
-    held_out, grades = measured_on(recipe, miner)
+    measures = measured_on(recipe, miner)
     ask_first(miner, loaded.rows, max_hours, say)
     pool = miner.retrieve(loaded.rows, num_proc=num_proc, resume=resume)
     mined = miner.select(pool, num_proc=num_proc, resume=resume)
-    return MinedRecipe(
-        recipe, miner, loaded.rows, pool, mined, loaded.notes, held_out, grades, comparison
-    )
+    return MinedRecipe(recipe, miner, loaded.rows, pool, mined, loaded.notes, measures, comparison)
