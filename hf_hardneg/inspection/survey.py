@@ -119,9 +119,9 @@ def survey_of(
         stopped: asked before each part; if so nothing is returned.
     """
     mined = inspected.mined
-    rows = (
-        mined.stored if mined.stored.has("negative_ids") or not mined.has("negative_ids") else mined
-    )
+    rows = mined
+    if mined.stored.has("negative_ids") or not mined.has("negative_ids"):
+        rows = mined.by_id or mined.stored
     source = ScoreSource(mined, inspected.pool) if scores else None
     tally, reuse = ScoreTally(), ReuseCounts()
     counts: Counter[int] = Counter()
