@@ -6,7 +6,7 @@ The same filters and the same engine as in mining decide; see
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,59 +16,20 @@ from numpy.typing import NDArray
 from hf_hardneg.checks import whole_number
 from hf_hardneg.errors import FormatError, PoolError, listing
 from hf_hardneg.evaluation.labels import Labels
-from hf_hardneg.inspection.decision_rates import hidden_rate, labelled_rate
+from hf_hardneg.inspection.decision_figures import Estimate, Figures, FigureTally
+from hf_hardneg.inspection.decision_hidden import hidden_rate
+from hf_hardneg.inspection.decision_labels import labelled_rate
 from hf_hardneg.inspection.opened import InspectedSet
 from hf_hardneg.inspection.pool_batch import PoolBatch, pool_batch, pool_of
 from hf_hardneg.inspection.set_rules import MODEL, SetRules, set_rules
 from hf_hardneg.inspection.slider_engine import SliderEngine
 from hf_hardneg.inspection.sliders import Sliders, check_threshold, strategy_string
 from hf_hardneg.inspection.views import CHOSEN
-from hf_hardneg.rates import Rate, bootstrap_ratio, wilson
+from hf_hardneg.rates import Rate
 
 __all__ = ["Decision", "Estimate", "Figures", "RowDecision", "decide"]
 
 AT_ONCE = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure of some rows.
-
-    Attributes:
-        value: of the rows that were looked at; ``None`` where there is nothing to take it from.
-        low, high: 95% for all rows of the set: Wilson's interval of a share, a bootstrap over rows
-            of a mean. ``None`` where the rows were picked and are no sample; equal to ``value``
-            where they are all there are.
-        n: how many cases it is taken from.
-        of: what these are.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    of: str = "rows"
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What was chosen, for some rows.
-
-    Attributes:
-        rows: how many.
-        negatives: of all of them.
-        a_row: negatives a row: the yield.
-        short: share of rows with fewer than asked for, the empty ones among them.
-        empty: rows without any.
-        mean_rank: of the negatives among the candidates, from 1.
-    """
-
-    rows: int
-    negatives: int
-    a_row: Estimate
-    short: Estimate
-    empty: int
-    mean_rank: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,20 +134,22 @@ def decide(
     else:
         numbers, asked = _pool_numbers(inspected, rows), list(rows)
     found: list[RowDecision] = []
-    tallies = [_Tally(), _Tally()]
-    batches = []
-    for start in range(0, len(numbers), AT_ONCE):
-        batch = pool_batch(pool, numbers[start : start + AT_ONCE], inspected.corpus)
+    tallies = [FigureTally(), FigureTally()]
+
+    def batches() -> Iterator[PoolBatch]:
+        for first in range(0, len(numbers), AT_ONCE):
+            yield pool_batch(pool, numbers[first : first + AT_ONCE], inspected.corpus)
+
+    for place, batch in enumerate(batches()):
         slots = engine.chosen(batch)
         own = batch.of([CHOSEN])
         tallies[0].add_slots(batch, slots)
         tallies[1].add_mask(batch, own)
-        found += _rows(batch, slots, own, engine, asked[start : start + AT_ONCE])
-        batches.append(batch)
+        found += _rows(batch, slots, own, engine, asked[place * AT_ONCE :][: len(batch)])
     rates: tuple[Rate, ...] = ()
     if sampled:
         given = () if labels is None else (labelled_rate(inspected, engine, labels),)
-        rates = (*given, hidden_rate(engine, batches, inspected.corpus, seed))
+        rates = (*given, hidden_rate(engine, batches(), inspected.corpus, seed))
     whole = len(numbers) == len(pool)
     spread = None if not sampled else ("whole" if whole else "sample")
     not_asked = sum(len(row.not_asked) for row in found)
@@ -259,60 +222,6 @@ def _rows(
             )
         )
     return found
-
-
-class _Tally:
-    """Counts and ranks of negatives, row by row."""
-
-    def __init__(self) -> None:
-        self._counts: list[NDArray[np.float64]] = []
-        self._ranks: list[NDArray[np.float64]] = []
-
-    def add_slots(self, batch: PoolBatch, slots: NDArray[np.int64]) -> None:
-        chosen = np.zeros(batch.candidates.shape, dtype=np.bool_)
-        lines, places = np.nonzero(slots >= 0)
-        chosen[lines, slots[lines, places]] = True
-        self.add_mask(batch, chosen)
-
-    def add_mask(self, batch: PoolBatch, chosen: NDArray[np.bool_]) -> None:
-        self._counts.append(chosen.sum(axis=1).astype(np.float64))
-        ranks = np.where(chosen, batch.candidates.ranks, 0)
-        self._ranks.append(ranks.sum(axis=1).astype(np.float64))
-
-    def figures(self, n: int, spread: str | None, seed: int) -> Figures:
-        """Return the figures, with intervals if the rows are a ``sample``, or the ``whole``."""
-        counts = np.concatenate([np.zeros(0), *self._counts])
-        ranks = np.concatenate([np.zeros(0), *self._ranks])
-        rows, negatives = len(counts), int(counts.sum())
-        short = int((counts < n).sum())
-
-        def mean(hits: NDArray[np.float64], cases: NDArray[np.float64], of: str) -> Estimate:
-            number = int(cases.sum())
-            if not number:
-                return Estimate(None, None, None, 0, of)
-            value = float(hits.sum() / cases.sum())
-            drawn = bootstrap_ratio(hits, cases, seed=seed) if spread == "sample" else None
-            return _estimate(value, drawn, spread, number, of)
-
-        share = short / rows if rows else None
-        between = wilson(short, rows) if spread == "sample" and rows else None
-        return Figures(
-            rows,
-            negatives,
-            mean(counts, np.ones(rows), "rows"),
-            _estimate(share, between, spread, rows, "rows"),
-            int((counts == 0).sum()),
-            mean(ranks, counts, "negatives"),
-        )
-
-
-def _estimate(
-    value: float | None, between: tuple[float, float] | None, spread: str | None, n: int, of: str
-) -> Estimate:
-    if spread == "whole":
-        return Estimate(value, value, value, n, of)
-    low, high = between if between is not None else (None, None)
-    return Estimate(value, low, high, n, of)
 
 
 def _notes(rules: SetRules, why: str, not_asked: int, inspected: InspectedSet) -> list[str]:
