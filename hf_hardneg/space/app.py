@@ -11,6 +11,7 @@ from hf_hardneg.errors import HardNegError
 from hf_hardneg.pages import number
 from hf_hardneg.space.api import add_endpoints
 from hf_hardneg.space.browse import Browse, Who
+from hf_hardneg.space.compare import Compare
 from hf_hardneg.space.decide import Decide
 from hf_hardneg.space.desk import Desk, caller_of_request
 from hf_hardneg.space.judge import Judge
@@ -63,8 +64,12 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 other_way = Decide.build(parts, browse.number)
             with gr.Tab("Judge", id="judge"):
                 judge = Judge.build(parts)
-        views = [overview, browse, other_way, judge]
-        shown = [wish, data, config, head, *(one for view in views for one in view.outputs)]
+            with gr.Tab("Compare", id="compare"):
+                beside = Compare.build(parts)
+        shown = [
+            wish, data, config, head, *overview.outputs, *browse.outputs, *other_way.outputs,
+            *judge.outputs, *beside.outputs,
+        ]  # fmt: skip
 
         def opened(asked: Wish, row: int, request: gr.Request, profile: Any) -> list[Any]:  # noqa: ANN401
             caller = caller_of_request(settings, request, profile)
@@ -75,6 +80,7 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                     *browse.at(asked, row, Who(caller, str(request.session_hash or ""))),
                     *other_way.at(asked, row),
                     *judge.at(asked),
+                    *beside.at(asked),
                 ]
             except HardNegError as error:
                 kept = [gr.skip()] * (len(shown) - 4)

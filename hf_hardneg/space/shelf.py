@@ -19,6 +19,7 @@ from hf_hardneg.inspection.judging import JudgingTask
 from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
+from hf_hardneg.inspection.set_comparison import SetComparison, compare_sets
 from hf_hardneg.inspection.set_identity import set_identity
 from hf_hardneg.inspection.sliders import SliderRanges, slider_ranges
 from hf_hardneg.inspection.suspicion import Suspicion
@@ -144,6 +145,8 @@ class Shelf:
         self._lock = threading.Lock()
         self._opening: dict[Wish, threading.Lock] = {}
         self._open: OrderedDict[Wish, Opened] = OrderedDict()
+        self._comparing: dict[tuple[Wish, Wish], threading.Lock] = {}
+        self._compared: OrderedDict[tuple[Wish, Wish], SetComparison] = OrderedDict()
 
     def get(self, wish: Wish) -> Opened:
         """Return a set, opening it where it is not open.
@@ -171,6 +174,25 @@ class Shelf:
                 for one in closed:
                     one.close()
         return found
+
+    def comparison(self, one: Wish, other: Wish) -> SetComparison:
+        """Return two sets beside each other, worked out once.
+
+        Raises:
+            HardNegError: a set cannot be opened, or the two cannot be matched.
+        """
+        first, second = self.get(one), self.get(other)
+        with self._lock:
+            mine = self._comparing.setdefault((first.wish, second.wish), threading.Lock())
+        with mine:
+            found = self._compared.get((first.wish, second.wish))
+            if found is None or found.pair.a is not first.inspected:
+                found = compare_sets(first.inspected, second.inspected)
+                with self._lock:
+                    self._compared[first.wish, second.wish] = found
+                    while len(self._compared) > self._settings.opened_at_most:
+                        self._compared.popitem(last=False)
+            return found
 
     def _over(self) -> list[Opened]:
         """Take the least used sets off the shelf, as many as are too many."""
