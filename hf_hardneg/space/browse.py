@@ -72,9 +72,7 @@ class Browse:
                 clear = gr.Button("Clear")
         with gr.Row(elem_classes="hn-bar"):
             previous = gr.Button("← Previous", elem_id="hn-previous", min_width=90)
-            number = gr.Number(
-                label="Row", precision=0, minimum=0, value=0, min_width=90, elem_id="hn-goto"
-            )
+            number = gr.Number(label="Row", precision=0, value=0, min_width=90, elem_id="hn-goto")
             following = gr.Button("Next →", elem_id="hn-next", min_width=90)
         status = gr.HTML(elem_classes="hn-scope", elem_id="hn-status")
         row = gr.HTML(

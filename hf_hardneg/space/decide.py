@@ -67,10 +67,10 @@ class Decide:
                 count = gr.Slider(1, 20, 5, step=1, label="Negatives a row")
                 with gr.Row():
                     size = gr.Number(
-                        label="Rows in the sample", value=SAMPLE, minimum=1, maximum=LARGEST,
+                        label="Rows in the sample", value=SAMPLE,
                         precision=0,
                     )  # fmt: skip
-                    number = gr.Number(label="Row", value=0, minimum=0, precision=0)
+                    number = gr.Number(label="Row", value=0, precision=0)
                 again = gr.Button("Back to how it was mined")
             with gr.Column(scale=3, min_width=320):
                 strategy = gr.Textbox(

@@ -57,9 +57,7 @@ class Judge:
             elem_classes="hn-scope",
         )
         with gr.Row(elem_classes="hn-bar"):
-            size = gr.Number(
-                label="Pairs in the sample", value=SIZE, minimum=10, maximum=LARGEST, precision=0
-            )
+            size = gr.Number(label="Pairs in the sample", value=SIZE, precision=0)
             blind = gr.Checkbox(label="Blind: hide scores and ranks", value=True)
             draw = gr.Button("Start judging", variant="primary", elem_id="hn-draw")
         item = gr.HTML(

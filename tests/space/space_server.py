@@ -81,7 +81,10 @@ def _started(
 ) -> App:
     process = subprocess.Popen(
         [sys.executable, *words],
-        env={**os.environ, "HF_HARDNEG_CACHE": str(cache), "COLUMNS": "300", "PYTHONFAULTHANDLER": "1", **environment},
+        env={
+            **os.environ, "HF_HARDNEG_CACHE": str(cache), "COLUMNS": "300",
+            "PYTHONFAULTHANDLER": "1", **environment,
+        },
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     said: list[str] = []

@@ -28,7 +28,8 @@ HARM = (
     "</textarea></div></article><svg onload=alert(5)> &lt;b&gt; &amp; \"quoted\" 'quoted'",
     "before \u202eright to left\u202c after \x1b[31mred\x00\x07 \u2400 \ufeff\u200bend",
     "z" + "\u0301\u0302\u0303" * 60 + " flood",
-    "<a href='javascript:alert(6)'>a</a> <iframe src='https://example.com'></iframe> $x^2$ **bold**",
+    "<a href='javascript:alert(6)'>a</a> <iframe src='https://example.com'></iframe>",
+    "$x^2$ **bold** _it_ # head [a](javascript:alert(8)) <b>b</b>\n\n- list\n\n\tcode `code`",
     "",
     "   ",
 )
