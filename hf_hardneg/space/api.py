@@ -89,27 +89,26 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
         }
 
     def label(
+        request: gr.Request,  # Gradio gives these two by their types, and by no keyword
+        profile: gr.OAuthProfile | None,
         row: int,
         place: int,
         label: str,
         note: str = "",
         data: str = "",
         config: str = "",
-        *,
-        request: gr.Request,
-        profile: gr.OAuthProfile | None = None,
     ) -> dict[str, Any]:
         """Keep what you say of a negative; needs a sign-in where the app is a Space.
 
         Args:
+            request: of the call, by which the caller is known.
+            profile: of whoever is signed in.
             row: number of the row, from 0.
             place: of the negative in it, from 0.
             label: ``false_negative``, ``true_negative``, ``unsure`` or ``bad_query``.
             note: what you add.
             data: as for ``row``.
             config: as for ``row``.
-            request: of the call, by which the caller is known.
-            profile: of whoever is signed in.
         """
         with said():
             if label not in LABELS:

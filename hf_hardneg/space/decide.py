@@ -24,6 +24,7 @@ __all__ = ["Decide"]
 SAMPLE = 300
 LARGEST = 5_000
 KINDS = [("share of the positive's score", "relative"), ("points below it", "absolute")]
+COPY = "(text) => { navigator.clipboard?.writeText(text); }"
 STEPS = 100
 """Steps of a slider over scores, at least."""
 
@@ -73,11 +74,12 @@ class Decide:
                     number = gr.Number(label="Row", value=0, precision=0)
                 again = gr.Button("Back to how it was mined")
             with gr.Column(scale=3, min_width=320):
-                strategy = gr.Textbox(
-                    label="Strategy", interactive=False, buttons=["copy"], elem_id="hn-strategy"
-                )
+                strategy = gr.Textbox(label="Strategy", interactive=False, elem_id="hn-strategy")
+                copy = gr.Button("Copy the strategy", size="sm", elem_id="hn-copy")
                 sample = gr.HTML(elem_classes="hn-scope", elem_id="hn-decision")
                 row = gr.HTML(elem_classes="hn-scope", elem_id="hn-decided-row")
+        # Gradio's own button to copy stands in the label, so the field would have no name.
+        copy.click(None, strategy, None, js=COPY, api_visibility="private")
         sliders = [use_margin, kind, margin, first, last, low, high, model, count]
         shown = [strategy, sample, row]
         ranges = gr.State(None)

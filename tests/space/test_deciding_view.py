@@ -42,6 +42,9 @@ def test_sliders_change_figures_strategy_and_row(window: Window, app: App, docs:
     assert f"{wanted.added} negatives are new" in figures(view)
     assert strategy.input_value() == wanted.strategy
     assert "0.5" in strategy.input_value()
+    view.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    view.page.locator("#hn-copy").click()
+    assert view.page.evaluate("navigator.clipboard.readText()") == wanted.strategy
     number = view.page.get_by_label("Row", exact=True).last
     changed = next(
         row

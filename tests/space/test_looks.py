@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,7 @@ def test_a_wide_screen(window: Window, app: App, docs_plain: Path, dark: bool) -
         headings = view.page.evaluate(HEADINGS)
         assert headings[0] == 1
         assert headings.count(1) == 1
-        steps = zip(headings, headings[1:], strict=False)
-        assert all(after - before <= 1 for before, after in steps), (tab, headings)
+        assert all(after - before <= 1 for before, after in pairwise(headings)), (tab, headings)
 
 
 def focused(view: View) -> dict[str, Any]:
