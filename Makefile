@@ -14,7 +14,7 @@ TORCH_ARGS ?=
 ARGS ?=
 # What to install of pyproject.toml's extras. Pyserini has an environment of its own: it brings a
 # hundred packages that nothing else needs.
-EXTRAS ?= dev,dedup,plots,qdrant,milvus,weaviate,elasticsearch
+EXTRAS ?= dev,dedup,plots,space,qdrant,milvus,weaviate,elasticsearch
 CONSTRAINTS ?= constraints.txt
 LUCENE_VENV ?= .venv-lucene
 

@@ -18,6 +18,7 @@ from hf_hardneg.cli_calibrate import calibrate
 from hf_hardneg.cli_card import card
 from hf_hardneg.cli_compare import EXAMPLES as COMPARE_EXAMPLES
 from hf_hardneg.cli_compare import compare
+from hf_hardneg.cli_inspect import inspect
 from hf_hardneg.cli_options import (
     CacheDirOption,
     CorpusOption,
@@ -35,6 +36,7 @@ from hf_hardneg.cli_options import (
     OutputFormatOption,
     OutputOption,
     OverwriteOption,
+    PoolOption,
     PositiveColumnOption,
     PositiveIdsColumnOption,
     QrelsOption,
@@ -161,6 +163,7 @@ def mine(
     judgements: JudgementsOption = None,
     hidden_positives: HiddenPositivesOption = False,
     labels: LabelsOption = None,
+    pool: PoolOption = False,
     cache_dir: CacheDirOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -199,6 +202,7 @@ def mine(
             judgements=judgements,
             hidden_positives=hidden_positives,
             labels=tuple(labels or ()),
+            pool=pool,
         )
         say = console(stderr=True).print
         report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job, say)
@@ -301,6 +305,7 @@ app.command(epilog=PUSH_EXAMPLES)(push)
 app.add_typer(recipe)
 app.command()(run)
 app.command()(reproduce)
+app.command()(inspect)
 app.command()(card)
 
 

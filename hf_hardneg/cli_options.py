@@ -158,6 +158,14 @@ LabelsOption = Annotated[
         "hf-hardneg inspect exports it; may be repeated, one for each annotator.",
     ),
 ]
+PoolOption = Annotated[
+    bool,
+    typer.Option(
+        "--pool",
+        help="Write all candidates beside the rows too, and what became of each: hf-hardneg "
+        "inspect shows them.",
+    ),
+]
 HiddenPositivesOption = Annotated[
     bool,
     typer.Option(

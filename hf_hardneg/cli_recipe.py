@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from hf_hardneg.cli_options import Display, DisplayOption
 from hf_hardneg.cli_output import NOT_RESUMABLE, clear_errors, console, print_json
+from hf_hardneg.errors import RecipeError
 
 __all__ = ["recipe"]
 
@@ -34,9 +36,17 @@ ReplaceOption = Annotated[bool, typer.Option("--overwrite", help="Replace the fi
 
 def _ask(question: str, default: str | None) -> str:
     """Ask on the terminal; what is asked goes to stderr."""
-    answer: str = typer.prompt(
-        question, default=default or "", show_default=bool(default), err=True
-    )
+    try:
+        answer: str = typer.prompt(
+            question, default=default or "", show_default=bool(default), err=True
+        )
+    except typer.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            raise RecipeError(
+                "the input ended before all questions were answered; nothing was written. Answer "
+                "them on a terminal, or write the recipe by hand: docs/recipes.md has every key."
+            ) from error
+        raise
     return answer
 
 
@@ -57,7 +67,13 @@ def init(
         if display is Display.json:
             print_json({"output": str(path)})
         else:
-            console().print(f"Written to {path}", soft_wrap=True)
+            shown = shlex.quote(str(path))
+            for line in (
+                f"Written to {path}",
+                f"Next: hf-hardneg run {shown} --dry-run says what it would take; without "
+                "--dry-run it is done.",
+            ):
+                console().print(line, soft_wrap=True, markup=False)
 
 
 @recipe.command("check")
@@ -78,4 +94,4 @@ def check(
             print_json([{"path": str(path), **one.to_dict()} for path, one in checked])
             return
         for path, one in checked:
-            console().print(f"{path}: {one.name}, nothing wrong", soft_wrap=True)
+            console().print(f"{path}: {one.name}, nothing wrong", soft_wrap=True, markup=False)

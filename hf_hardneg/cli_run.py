@@ -83,9 +83,15 @@ def run(
             _show_plan(loaded, cache_dir, display)
             return
         if repository is not None:  # before the work, not after it
-            private = loaded.publish.private
             world().from_main(
-                lambda: check_access(repository, private=private, create_pr=pr, say=say)
+                lambda: check_access(
+                    repository,
+                    configs=loaded.outputs,
+                    private=loaded.publish.private,
+                    create_pr=pr,
+                    append=append,
+                    say=say,
+                )
             )
         built = build(
             loaded,

@@ -89,6 +89,11 @@ class CrossEncoderStage(Stage):
         self.batch_size, self.cache_dir = batch_size, cache_dir
 
     @property
+    def scores_pairs(self) -> bool:
+        """Whether there is a model."""
+        return self._scorer is not None
+
+    @property
     def scorer(self) -> PairScorer:
         """What scores pairs.
 

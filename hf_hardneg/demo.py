@@ -18,6 +18,7 @@ from hf_hardneg.errors import OutputError
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.outputs import RECIPE, check_output, report_sidecars, write_mined
 from hf_hardneg.pool import candidate_lists
+from hf_hardneg.pool_files import pool_files
 from hf_hardneg.rates import Rate
 from hf_hardneg.report import Report
 from hf_hardneg.stdlib_docs import StdlibCollection, stdlib_collection
@@ -129,6 +130,7 @@ def run_demo(folder: str | Path, *, seed: int = 0, overwrite: bool = True) -> De
         folder,
         overwrite=overwrite,
         sidecars=lambda written: report_sidecars(report.to_json(), recipe),
+        beside=pool_files(miner, pool),
     )
     return DemoResult(
         mined,

@@ -7,14 +7,22 @@ all of it, so that every process ends up with the result a single one would have
 from __future__ import annotations
 
 import os
+import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar, cast
+
+from hf_hardneg.cache import explain_os_error
+from hf_hardneg.errors import OutputError, listing
 
 __all__ = ["World", "processes", "world"]
 
 T = TypeVar("T")
+LOOKS, PAUSE = 20, 0.25
+"""How often, and every how many seconds, a process looks for a file of another."""
 PATIENCE = timedelta(days=7)
 """Some wait while one builds an index, for hours; torch gives up after ten or thirty minutes."""
 
@@ -61,6 +69,52 @@ class World:
         if told[1] is not None:
             raise told[1]
         return cast(T, told[0])
+
+    def need_shared(self, folder: Path) -> None:
+        """Refuse a cache folder that is another one for some of the processes.
+
+        Args:
+            folder: where all of them work; made if it is not there.
+
+        Raises:
+            OutputError: in every process, if one of them does not see what the main one writes.
+        """
+        if self.size <= 1:
+            return
+        from accelerate.utils import gather_object
+
+        mark = self.from_main(lambda: _mark_in(folder))
+        lacking = [rank for rank in gather_object([None if _seen(folder / mark) else self.rank])
+                   if rank is not None]  # fmt: skip
+        if self.main:
+            (folder / mark).unlink(missing_ok=True)
+        if lacking:
+            raise OutputError(
+                f"of {self.size} processes, counted from 0, these do not see what process 0 writes "
+                f"into its cache folder: {listing(lacking)}. In this process the folder is "
+                f"{str(folder)!r}. Expected one folder for all of them: put HF_HARDNEG_CACHE (or "
+                "--cache-dir) on a file system that the machines share."
+            )
+
+
+def _mark_in(folder: Path) -> str:
+    """Write an empty file of a name that nothing else has; return the name."""
+    mark = f".shared-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / mark).touch()
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    return mark
+
+
+def _seen(path: Path) -> bool:
+    """Return whether a file is there; a file system over a network may show it late."""
+    for _ in range(LOOKS):
+        if path.exists():
+            return True
+        time.sleep(PAUSE)
+    return False
 
 
 def _state() -> Any:  # noqa: ANN401

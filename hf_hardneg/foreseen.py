@@ -34,7 +34,17 @@ def ask_first(
     Raises:
         CostError: it takes too much.
     """
-    if max_hours is None or not world().main or not miner.may_take_long(len(rows)):
+    if max_hours is not None:  # one asks; its refusal holds for all
+        world().from_main(lambda: _ask(miner, rows, max_hours, say))
+
+
+def _ask(
+    miner: OfflineMiner,
+    rows: Dataset,
+    max_hours: float,
+    say: Callable[[str], object] | None,
+) -> None:
+    if not miner.may_take_long(len(rows)):
         return
     expected = miner.estimate(rows, budget=QUICK)
     require(expected, max_hours)

@@ -26,6 +26,7 @@ from hf_hardneg.formats.writers import WRITERS, Written
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.outputs import FILE_FORMATS, check_output, report_sidecars, write_mined
+from hf_hardneg.pool_files import pool_files
 from hf_hardneg.query_sources import load_queries
 from hf_hardneg.rates import Rate
 from hf_hardneg.report import Report
@@ -72,6 +73,7 @@ class MineJob:
     judgements: Path | None = None
     hidden_positives: bool = False
     labels: tuple[Path, ...] = ()
+    pool: bool = False
 
     @property
     def trainer_format(self) -> str | None:
@@ -192,6 +194,7 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
     """
     _check(job)
     output = _check_output(job)
+    world().need_shared(cache_root(job.cache_dir))
     miner, rows, notes = _prepared(job)
     miner = miner.knowing(rows)
     ask_first(miner, rows, job.max_hours, say)
@@ -210,6 +213,10 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
         note = f"{left_out:,} rows have no place in the format {job.output_format}: not written."
         return _with_notes(report, [note])
 
+    beside: Mapping[str, Dataset] = {}
+    if job.pool:
+        pool = miner.retrieve(rows, num_proc=job.num_proc, resume=job.resume)
+        beside = pool_files(miner, pool, num_proc=job.num_proc, resume=job.resume)
     everyone = world()
     if not everyone.main:  # one writes, the others wait for it
         everyone.wait()
@@ -223,6 +230,7 @@ def run_mine(job: MineJob, say: Say | None = None) -> Report:
         overwrite=job.overwrite,
         columns=job.columns,
         sidecars=lambda written: report_sidecars(final_report(written).to_json(), recipe),
+        beside=beside,
     )
     everyone.wait()
     return final_report(written)

@@ -108,6 +108,7 @@ class MinedSet:
         notes: what a reader should know of how it was read.
         query_texts: whether ``query`` holds texts; ``False`` where ids stand for them.
         corpus: what the layout takes texts and ids from.
+        stored: the same set before it was joined with the corpus.
 
     Attributes:
         rows: the data set as it is.
@@ -126,12 +127,13 @@ class MinedSet:
         notes: Sequence[str] = (),
         query_texts: bool = True,
         corpus: Corpus | None = None,
+        stored: MinedSet | None = None,
     ) -> None:
         """Find the layout and try it on one row."""
         if len(rows) == 0:
             raise FormatError(f"{name} has no rows; expected a mined set.")
         self.rows, self.name, self.notes = rows, name, tuple(notes)
-        self.query_texts, self.corpus = query_texts, corpus
+        self.query_texts, self.corpus, self._stored = query_texts, corpus, stored
         self._layout = layout or named_layout(rows.column_names, name)
         self.names = frozenset(self._layout(rows.with_format("arrow")[:1]).column_names)
 
@@ -182,7 +184,16 @@ class MinedSet:
 
     def at(self, row: int) -> MinedBatch:
         """Return one row, without reading those before it."""
-        return MinedBatch(row, self._layout(self.rows.with_format("arrow")[row : row + 1]))
+        return self.part(row, row + 1)
+
+    def part(self, start: int, stop: int) -> MinedBatch:
+        """Return the rows from ``start`` up to ``stop``, without reading those before them."""
+        return MinedBatch(start, self._layout(self.rows.with_format("arrow")[start:stop]))
+
+    @property
+    def stored(self) -> MinedSet:
+        """The set without what a corpus added: quicker where neither texts nor ids are needed."""
+        return self if self._stored is None else self._stored
 
     def joined(self, corpus: Corpus) -> MinedSet:
         """Return the same with texts for its ids and ids for its texts, from the corpus.
@@ -202,6 +213,7 @@ class MinedSet:
             notes=notes,
             query_texts=self.query_texts,
             corpus=corpus,
+            stored=self.stored,
         )
 
 

@@ -442,7 +442,8 @@ class OfflineMiner:
 
         Returns:
             One row a query with the columns of
-            :data:`~hf_hardneg.outcomes.OUTCOME_FEATURES`. It is a run as well:
+            :func:`~hf_hardneg.outcomes.outcome_features`: with the scores that a cross-encoder
+            gave, where the strategy asks one. It is a run as well:
             ``OfflineMiner("run+margin", run=outcomes, ...)`` decides anew over its candidates.
 
         Raises:
@@ -593,17 +594,23 @@ class OfflineMiner:
             "seed": self.seed,
             "underfilled": self.underfilled,
             "corpus": corpus_note(self._need_strategy().retriever.corpus),
-            "models": {
-                name: found
-                for stage in (strategy.retriever, *strategy.stages)
-                for name, found in stage.models().items()
-            },
+            "models": _models((strategy.retriever, *strategy.stages)),
             "versions": {name: _version(name) for name in VERSIONED},
         }
 
     def fingerprint(self) -> str:
         """Return the hash by which ``Dataset.map`` knows this miner."""
         return str(Hasher.hash(self))
+
+
+def _models(stages: Iterable[Stage]) -> dict[str, dict[str, str]]:
+    """Return the models of stages; the second of a name has a number, so that none is lost."""
+    found: dict[str, dict[str, str]] = {}
+    for stage in stages:
+        for name, model in stage.models().items():
+            number = sum(known == name or known.startswith(f"{name}-") for known in found)
+            found[f"{name}-{number + 1}" if name in found else name] = model
+    return found
 
 
 def _version(package: str) -> str | None:

@@ -116,7 +116,8 @@ def _hub_file(name: str, revision: str | None) -> Path:
         except (OSError, ValueError) as error:
             failure = failure or error
     raise ModelError(
-        f"the model {name!r} is neither a folder here nor to be had from the Hub: {failure}. "
+        f"the model {name!r} is neither a folder here nor to be had from the Hub: "
+        f"{str(failure).rstrip('. ')}. "
         "Give a path, check the name, or log in if the model is private."
     ) from failure
 

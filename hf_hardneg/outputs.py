@@ -30,8 +30,11 @@ from hf_hardneg.queries import to_queries
 from hf_hardneg.stages import POSITIVE_SCORES, SCORES
 
 __all__ = [
+    "DOCUMENTS",
     "FILE_FORMATS",
+    "POOL",
     "RECIPE",
+    "SIDECARS",
     "check_file",
     "check_output",
     "mined_rows",
@@ -48,6 +51,8 @@ FILE_FORMATS = ("arrow", "parquet", "jsonl")
 SIDECARS = "hardneg"
 RECIPE = f"{SIDECARS}/recipe.json"
 """Where a mined set says how it was made."""
+POOL, DOCUMENTS = "pool.parquet", "documents.parquet"
+"""Beside it, where they were asked for: its candidates, and the documents that these are."""
 
 READ_BATCH = 1_000
 LOCK = ".hf-hardneg.lock"
@@ -204,6 +209,7 @@ def write_mined(
     overwrite: bool = False,
     columns: QueryColumns | None = None,
     sidecars: Callable[[Written], Mapping[str, str]] | None = None,
+    beside: Mapping[str, Dataset] | None = None,
 ) -> Written:
     """Write a mined set into a folder.
 
@@ -219,6 +225,7 @@ def write_mined(
         overwrite: replace the folder if it is there.
         columns: names of the query columns, if they are not the usual ones.
         sidecars: makes further files, name -> text, that are put into ``hardneg/``.
+        beside: further data sets, name -> rows, that are put there as Parquet.
 
     Returns:
         The files and how many rows were written or left out.
@@ -240,6 +247,9 @@ def write_mined(
         for name, text in (sidecars(written) if sidecars else {}).items():
             (staging / SIDECARS).mkdir(exist_ok=True)
             (staging / SIDECARS / name).write_text(text, encoding="utf-8")
+        for name, rows in (beside or {}).items():
+            (staging / SIDECARS).mkdir(exist_ok=True)
+            rows.to_parquet(str(staging / SIDECARS / name))
         files = [Path(folder) / path.relative_to(staging) for path in written.files]
     return replace(written, files=files)
 

@@ -14,7 +14,7 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import PoolError
 from hf_hardneg.fitting import fitted
 from hf_hardneg.mapping import Step, finished, map_steps
-from hf_hardneg.outcomes import OUTCOME_FEATURES, OutcomeStage
+from hf_hardneg.outcomes import OutcomeStage, outcome_features
 from hf_hardneg.plan import Plan
 from hf_hardneg.pool import check_pool_columns, describe, description_of
 from hf_hardneg.queries import column_names, query_texts, rows_with_several
@@ -71,7 +71,7 @@ class Run:
         if plan.needs_fit:
             plan = fitted(plan, pool, sources)
         stage = OutcomeStage(plan.reader, plan.rules, sources)
-        step = Step(stage, OUTCOME_FEATURES, "Explaining", plan.decide_batch)
+        step = Step(stage, outcome_features(plan.rules), "Explaining", plan.decide_batch)
         [explained] = self._map(pool, [step])
         return explained
 

@@ -18,7 +18,8 @@ from hf_hardneg.samplers.base import Sampler
 from hf_hardneg.taking import Chosen, Order, by_stratum, place_in_line, spread
 
 __all__ = [
-    "Rules", "Selection", "chosen_rows", "sampler_keys", "select", "surviving", "trace_names",
+    "Rules", "Selection", "chosen_rows", "filter_column", "numbered_names", "sampler_keys",
+    "select", "surviving", "trace_names",
 ]  # fmt: skip
 
 Clock = Callable[[str, float], None]
@@ -67,6 +68,8 @@ class Selection:
         flags: which row filter flagged which row, shape (batch, row filters).
         outcomes: what became of each candidate, shape (batch, k): its place in
             :func:`trace_names`, -1 in empty slots; ``None`` where it was not asked for.
+        asked: which veto was asked about which candidate, shape (batch, k, vetoes); ``None`` where
+            the outcomes are.
     """
 
     slots: NDArray[np.int64]
@@ -76,6 +79,7 @@ class Selection:
     strata: NDArray[np.int8]
     flags: NDArray[np.bool_]
     outcomes: NDArray[np.int16] | None = None
+    asked: NDArray[np.bool_] | None = None
 
 
 def trace_names(rules: Rules) -> list[str]:
@@ -85,7 +89,7 @@ def trace_names(rules: Rules) -> list[str]:
     ``ask:`` counts what a veto was asked about.
     """
     before = [*_dropping(rules), *ALWAYS_ON, *rules.filters]
-    unique = _unique([stage.name for stage in (*before, *rules.vetoes, *rules.diversity)])
+    unique = numbered_names([stage.name for stage in (*before, *rules.vetoes, *rules.diversity)])
     first, last = len(before), len(before) + len(rules.vetoes)
     names = ["retrieved", *(f"drop:{name}" for name in unique[:first]), "drop:duplicate-text"]
     for name in unique[first:last]:
@@ -98,8 +102,13 @@ def _dropping(rules: Rules) -> list[RowFilter]:
     return [rule for rule in rules.row_filters if rule.action == "drop"]
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    """Number the second and later uses of a name."""
+def filter_column(rules: Rules, place: int) -> int:
+    """Return which of :func:`trace_names` counts what the filter at a place takes out."""
+    return 1 + len(_dropping(rules)) + len(ALWAYS_ON) + place
+
+
+def numbered_names(names: Sequence[str]) -> list[str]:
+    """Number the second and later uses of a name: ``rank``, ``rank-2``."""
     return [
         name if name not in names[:place] else f"{name}-{names[: place + 1].count(name)}"
         for place, name in enumerate(names)
@@ -136,7 +145,7 @@ def select(
     outcomes = np.full(candidates.shape, -1, dtype=np.int16) if with_outcomes else None
     alive, flags = _filtered(queries, candidates, rules, trace[:, 1:], clock, outcomes)
     left = np.count_nonzero(alive, axis=1)
-    column = 1 + len(_dropping(rules)) + len(ALWAYS_ON) + len(rules.filters)
+    column = filter_column(rules, len(rules.filters))
     started = time.perf_counter()
     seen = _seen(candidates, rules, alive)
     keys = rules.sampler.keys(queries, seen, rules.seed)
@@ -156,7 +165,9 @@ def select(
     if strata is not None:
         own = np.take_along_axis(strata, np.maximum(slots, 0), axis=1)
         marks = np.where(slots >= 0, own, np.int8(-1))
-    return Selection(slots, promoted, trace, engine.chosen.filled, marks, flags, outcomes)
+    return Selection(
+        slots, promoted, trace, engine.chosen.filled, marks, flags, outcomes, engine.asked
+    )
 
 
 def _settle(
@@ -264,6 +275,9 @@ class _Lazy:
         limits = [veto.keep_top_k for veto in rules.vetoes if veto.keep_top_k is not None]
         self._budget = np.full(len(queries), min(limits, default=np.iinfo(np.int64).max))
         self._seen = np.empty(0, dtype=np.uint64)
+        self.asked: NDArray[np.bool_] | None = None
+        if outcomes is not None:
+            self.asked = np.zeros((*candidates.shape, len(rules.vetoes)), dtype=np.bool_)
 
     def run(
         self,
@@ -330,6 +344,8 @@ class _Lazy:
             self._budget -= np.bincount(lines, minlength=batch)
             for place, veto in enumerate(self._rules.vetoes):
                 if asked[place]:
+                    if self.asked is not None:
+                        self.asked[lines, slots, place] = True
                     lines, slots = self._ask(veto, lines, slots, trace, 1 + 3 * place)
             lines, slots = self._different(lines, slots, trace)
             self.chosen.add(lines, slots, not all(asked))

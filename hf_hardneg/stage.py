@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_hardneg.stage_inputs import Rows, VectorSource
@@ -67,6 +67,18 @@ class Stage:
     def context(cls) -> frozenset[str]:
         """Return which of ``corpus`` and ``cache_dir`` the constructor takes."""
         return RETRIEVAL_CONTEXT & set(inspect.signature(cls.__init__).parameters)
+
+    @classmethod
+    def learns(cls, arguments: Mapping[str, Any]) -> str:
+        """Return the model that the stage fits to data, or takes fitted, in a few words.
+
+        As in "it decides by ...", for whoever reads of a set which models took part in it. Empty,
+        the default, for a stage without such a model; pretrained ones are in :meth:`models`.
+
+        Args:
+            arguments: the parameters that a strategy string gives it.
+        """
+        return ""
 
     @property
     def columns(self) -> tuple[str, ...]:

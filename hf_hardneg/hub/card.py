@@ -9,17 +9,19 @@ from typing import Any
 from hf_hardneg.errors import FormatError
 from hf_hardneg.hub import card_tables as tables
 from hf_hardneg.hub.card_code import HERE, loading, training
+from hf_hardneg.hub.card_models import models, models_took_part, stated
+from hf_hardneg.hub.card_parts import metadata_text
 from hf_hardneg.hub.facts import TRAINING, CardFacts
 from hf_hardneg.hub.licences import Family, family_of, inherited
 from hf_hardneg.hub.markdown import Markdown, inline, render
-from hf_hardneg.hub.metadata import check_card, front_matter, metadata_of, split_card
+from hf_hardneg.hub.metadata import check_card, metadata_of
+from hf_hardneg.hub.places import names_only
 from hf_hardneg.hub.plots import SCORES, no_plot
 
 __all__ = ["BEGIN", "END", "card_text", "check_card"]
 
 BEGIN, END = "<!-- hf-hardneg: {names} -->", "<!-- /hf-hardneg -->"
 """Between them stands what is ours."""
-OURS = re.compile(r"<!-- hf-hardneg: ([^\n]*?) -->\n.*?<!-- /hf-hardneg -->\n?", re.DOTALL)
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 SHOWN = 3
@@ -33,59 +35,28 @@ FILES = {
 }  # fmt: skip
 
 
-def card_text(facts: CardFacts, existing: str | None = None, *, plot: bool | None = None) -> str:
+def card_text(facts: CardFacts, *, plot: bool | None = None) -> str:
     """Return the card of a mined set.
 
     Everything that comes from data is escaped and, where it is long, cut; what was not measured is
-    not there, and the card says why. The same facts give the same text.
+    not there, and the card says why; of files and models of a machine it tells the names, not where
+    they lie. The same facts give the same text. Beside what others wrote it
+    is put by :func:`hf_hardneg.hub.card_merging.merge_cards`.
 
     Args:
         facts: what it says.
-        existing: a card that is there already. What stands in it outside of our marks is kept, and
-            so is its metadata where ours has none; what is between the marks is written anew.
         plot: whether the drawing of the scores lies beside it; default: where it can be made.
 
     Raises:
-        FormatError: the existing card cannot be read, or a config has a name that is none.
+        FormatError: a config has a name that is none.
     """
     wrong = [one.name for one in facts.configs if not NAME.fullmatch(one.name)]
     if wrong:
         raise FormatError(
             f"{wrong[0]!r} is no name of a config; expected letters, digits, '-', '_' and '.'."
         )
-    ours = _marked(facts, plot)
-    values = metadata_of(facts)
-    if existing is None or not existing.strip():
-        return front_matter(values) + "\n" + ours
-    theirs, body = split_card(existing)
-    merged = {**(theirs or {}), **values}
-    merged["tags"] = _together(theirs, values, "tags")
-    found = OURS.search(body)
-    before = found[1].split(",") if found else []
-    if configs := _configs((theirs or {}).get("configs"), values.get("configs"), before):
-        merged["configs"] = configs
-    else:
-        merged.pop("configs", None)
-    if found is None:
-        kept = body.strip("\n")
-        return front_matter(merged) + f"\n{kept}\n\n{ours}" if kept else front_matter(merged) + ours
-    body = f"{body[: found.start()]}{ours}{body[found.end() :]}".lstrip("\n")
-    return front_matter(merged) + "\n" + body
-
-
-def _together(theirs: Mapping[str, Any] | None, ours: Mapping[str, Any], name: str) -> list[Any]:
-    given = (theirs or {}).get(name) or []
-    return list(dict.fromkeys([*(given if isinstance(given, list) else [given]), *ours[name]]))
-
-
-def _configs(theirs: object, ours: Sequence[Any] | None, before: Sequence[str]) -> list[Any]:
-    """Return the configs of others, then ours; those that were ours before are not of others."""
-    own = {one["config_name"] for one in ours or ()} | set(before)
-    given = theirs if isinstance(theirs, list) else []
-    kept = [one for one in given if not (isinstance(one, dict) and one.get("config_name") in own)]
-    taken = any(isinstance(one, dict) and one.get("default") is True for one in kept)
-    fresh = [{k: v for k, v in one.items() if not (taken and k == "default")} for one in ours or ()]
-    return [*kept, *fresh]
+    facts = names_only(facts)
+    return f"{metadata_text(metadata_of(facts))}\n{_marked(facts, plot)}"
 
 
 def _marked(facts: CardFacts, plot: bool | None) -> str:
@@ -106,7 +77,8 @@ def _marked(facts: CardFacts, plot: bool | None) -> str:
             "snippets": list(training(facts)),
             "tables": tables,
             "stages": tables.stages(facts),
-            "models": tables.models(facts.recipe),
+            "models": models(facts.recipe),
+            "of_models": stated(facts),
             "hardness": tables.hardness(facts.report),
             "spread": tables.spread(facts),
             "trained": tables.trained(facts.comparison),
@@ -205,7 +177,7 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     short = sum(report.underfilled.values())
     if short:
         yield f"{short:,} rows had fewer negatives than asked for."
-    if facts.recipe.get("models"):
+    if models_took_part(facts):
         yield (
             "Models took part in the choice: what they are blind to is missing among the "
             "negatives, and a model that is trained on them learns against that model's mistakes."

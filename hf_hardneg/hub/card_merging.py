@@ -1,4 +1,4 @@
-"""Two cards into one: ours beside, or instead of, what the repository has."""
+"""Two cards into one: ours beside, or instead of, the one that is there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ __all__ = ["merge_cards", "place_card", "sidecar_home"]
 
 THEIRS = "the card in the repository"
 OURS = "the card to publish"
+NAMES = ("license_name", "license_link")
+"""Metadata that says what ``license: other`` is."""
+DATA = ("configs", "dataset_info")
 LISTS = (
     "annotations_creators", "language", "language_creators", "license", "multilinguality",
     "size_categories", "source_datasets", "tags", "task_categories", "task_ids",
@@ -19,32 +22,40 @@ LISTS = (
 """Metadata that may be one value or a list."""
 
 
-def merge_cards(existing: str, ours: str) -> str:
+def merge_cards(existing: str, ours: str, *, name: str = THEIRS, instead: bool = False) -> str:
     """Return one card for the configs of both; merging ours in again changes nothing.
 
     A card that holds nothing beside what we publish now is replaced. Otherwise:
 
     - metadata: configs and ``dataset_info`` of ours replace those of the same name, others stay.
-      What may be a list (licence, language, tags, task categories, ...) is united; any other key
-      stays as it was, and is added where it was missing. There is one default config: theirs.
+      Where there are others, the rest tells of both: what may be a list (licence, language, tags,
+      task categories, ...) is united; any other key stays as it was, and is added where it was
+      missing; there is one default config: theirs. Where there are none, what ours says goes,
+      tags are united, and keys that ours does not have stay.
     - body: what does not stand between our marks stays to the letter. A block of ours that tells
       of nothing but the configs published now is replaced, else ours is put at the end. A block
       that tells of some of them and of others stays, without their names in its mark and with a
       line that says which were published anew.
 
     Args:
-        existing: the card in the repository.
-        ours: the card to publish, with a block between our marks.
+        existing: the card that is there.
+        ours: the card to put there, with a block between our marks.
+        name: what errors call the card that is there.
+        instead: the one block of ours that is there is an earlier one of the same set, whatever
+            configs it names; these go with it. Several blocks are told apart by their configs.
 
     Raises:
         HubError: ours has no mark, or theirs cannot be read: broken YAML, ``configs`` that are no
             list of configs, half a mark.
     """
-    theirs, mine = Card.read(existing, THEIRS), Card.read(ours, OURS)
-    own = _own(mine)
-    if _nothing_beside(theirs, mine):
+    theirs, mine = Card.read(existing, name), Card.read(ours, OURS)
+    own = _own(mine) | (set(theirs.marked) if instead and len(theirs.blocks) == 1 else set())
+    others = [one for one in theirs.named_configs(name) if one["config_name"] not in own]
+    if _nothing_beside(theirs, mine, own, others):
         return ours
-    return str(Card(_metadata(theirs, mine), tuple(_body(theirs, mine, own))))
+    alone = not others and set(theirs.marked) <= own
+    metadata = _described(theirs, mine, alone=alone) | _data(theirs, mine, own, name)
+    return str(Card(metadata, tuple(_body(theirs, mine, own))))
 
 
 def sidecar_home(existing: str | None, ours: str) -> str:
@@ -82,29 +93,37 @@ def _own(mine: Card) -> set[str]:
     return set(mine.marked)
 
 
-def _nothing_beside(theirs: Card, mine: Card) -> bool:
-    """Return whether a card has nothing that is not published anew now."""
-    own = set(mine.marked)
-    named = {one["config_name"] for one in theirs.named_configs(THEIRS)} | set(theirs.marked)
+def _nothing_beside(
+    theirs: Card, mine: Card, own: set[str], others: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Return whether a card has nothing that is not put there anew now."""
     outside = theirs.outside in ("", mine.outside)
-    return bool(theirs.blocks) and named <= own and outside
+    return bool(theirs.blocks) and not others and set(theirs.marked) <= own and outside
 
 
-def _metadata(theirs: Card, mine: Card) -> dict[str, Any]:
-    merged = dict(theirs.metadata)
-    for key, value in mine.metadata.items():
-        if key not in ("configs", "dataset_info"):
-            merged[key] = _united(merged[key], value) if key in LISTS and key in merged else (
-                merged.get(key, value)
-            )  # fmt: skip
-    configs = _by_name(theirs.named_configs(THEIRS), mine.named_configs(OURS))
-    if configs:
-        merged["configs"] = _one_default(configs, {one["config_name"] for one in
-                                                   mine.named_configs(OURS)})  # fmt: skip
-    infos = _by_name(_infos(theirs.metadata), _infos(mine.metadata))
-    if infos:
-        merged["dataset_info"] = infos
+def _described(theirs: Card, mine: Card, *, alone: bool) -> dict[str, Any]:
+    """Return the metadata but for what tells of data files; ``alone``: all configs are ours."""
+    ours = {key: value for key, value in mine.metadata.items() if key not in DATA}
+    merged = {key: value for key, value in theirs.metadata.items() if key not in DATA}
+    if alone and "license" in ours:  # the name of another licence is none of this one
+        merged = {key: value for key, value in merged.items() if key not in NAMES}
+    for key, value in ours.items():
+        if key == "tags" or (key in LISTS and not alone):
+            merged[key] = _united(merged.get(key), value)
+        elif alone or key not in merged:
+            merged[key] = value
     return merged
+
+
+def _data(theirs: Card, mine: Card, own: set[str], name: str) -> dict[str, Any]:
+    """Return configs and ``dataset_info`` of both; what is ``own`` is as ours has it, or gone."""
+    ours = mine.named_configs(OURS)
+    named = {one["config_name"] for one in ours}
+    kept = [one for one in theirs.named_configs(name) if one["config_name"] not in own - named]
+    configs = _one_default(_by_name(kept, ours), named)
+    told = [one for one in _infos(theirs.metadata) if one["config_name"] not in own - named]
+    values = {"configs": configs, "dataset_info": _by_name(told, _infos(mine.metadata))}
+    return {key: value for key, value in values.items() if value}
 
 
 def _united(theirs: Any, ours: Any) -> Any:  # noqa: ANN401

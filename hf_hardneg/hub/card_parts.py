@@ -11,7 +11,7 @@ import yaml
 
 from hf_hardneg.errors import HubError
 
-__all__ = ["ROOT", "Block", "Card", "metadata_text"]
+__all__ = ["ROOT", "Block", "Card", "UniqueLoader", "metadata_text"]
 
 ROOT = "hardneg/"
 """Folder of the recipe, the report and the plots."""
@@ -21,7 +21,19 @@ _HOME = re.compile(r"<!-- hf-hardneg files: (hardneg/[\w.-]+/) -->\n?")
 _CONFIG = re.compile(r"[\w.-]+")
 
 
-class _Loader(yaml.SafeLoader):
+class UniqueLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, as the Hub does; PyYAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping of the YAML."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for place, key in enumerate(keys) if key in keys[:place]]
+        if twice:
+            raise yaml.YAMLError(f"the key {twice[0]!r} stands twice")
+        return super().construct_mapping(node, deep)
+
+
+class _Loader(UniqueLoader):
     """Reads YAML as the Hub does: ``no`` is Norwegian and not False, a date stays a text."""
 
 
@@ -99,7 +111,7 @@ class Card:
         body = text[front.end() :] if front else text
         try:
             metadata = yaml.load(front[2], _Loader) if front else {}
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             place = " ".join(str(error).split())
             raise HubError(
                 f"The YAML in front of {name} cannot be read: {place}. Mend it there first."
@@ -167,7 +179,7 @@ def _parts(body: str, name: str) -> list[str | Block]:
             raise HubError(
                 f"In {name} a mark {mark[0]!r} has no other half: what is ours stands between "
                 "'<!-- hf-hardneg: CONFIG,CONFIG -->' and '<!-- /hf-hardneg -->'. Put the missing "
-                "one back, or take the marks away; then publish with append."
+                "one back, or take the marks away, and do this again."
             )
         if opened is None:
             parts.append(body[place : mark.start()])

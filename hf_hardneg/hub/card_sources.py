@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
+from hf_hardneg.beir import queries_file
+from hf_hardneg.errors import listing
 from hf_hardneg.hub.facts import SourceFact
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source, is_hub_id
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.models import model_commit
-from hf_hardneg.strategy import parse
+from hf_hardneg.sources import beir_corpus_file
+from hf_hardneg.strategy import brings_corpus, parse
 
 __all__ = ["sources_of"]
 
 ROLES = ("queries", "corpus", "judgements")
+MODELS = ("model", "cross_encoder")
+"""Parameters that name a model whose ``revision`` stands beside."""
 PYTHON = "python-2.0"
 """The licence of Python and its standard library. The Hub has no name for it."""
 
@@ -36,10 +42,36 @@ def _data(recipe: Recipe) -> Iterator[SourceFact]:
         name = "docstrings of Python's standard library"
         yield SourceFact("corpus and queries", name, platform.python_version(), PYTHON)
         return
+    implied = _implied(recipe)
     for role in ROLES:
         source: Source | None = getattr(recipe.data, role)
         if source is not None:
             yield _source(role, source)
+        elif role in implied:
+            yield implied[role]
+
+
+def _implied(recipe: Recipe) -> dict[str, SourceFact]:
+    """Return by role what the recipe does not name and the set is made from all the same.
+
+    A BEIR folder of queries has documents and judgements too. Without documents the positives are
+    the corpus. An index that holds the texts is the corpus; what licence they have it cannot say.
+    """
+    data, found = recipe.data, {}
+    if data.queries is None:
+        return {}
+    queries = _source("queries", data.queries)
+    folder = recipe.path(data.queries, "data.queries") if data.queries.is_local else None
+    if folder is not None and folder.is_dir() and queries_file(folder):
+        found["judgements"] = replace(queries, role="judgements")
+    if brings_corpus(recipe.mining.strategy):
+        names = [call.name for call in parse(recipe.mining.strategy).retrievers]
+        found["corpus"] = SourceFact("corpus", f"the texts in the index of {listing(names)}")
+    elif folder is not None and folder.is_dir() and beir_corpus_file(folder):
+        found["corpus"] = replace(queries, role="corpus")
+    else:
+        found["corpus"] = replace(queries, role="corpus (the positives)")
+    return found
 
 
 def _source(role: str, source: Source) -> SourceFact:
@@ -82,7 +114,8 @@ def _revisions(strategy: str) -> dict[str, str]:
         for call, stage in zip(parsed.calls, parsed.classes, strict=True)
     ]
     return {
-        str(own["model"]): str(own["revision"])
+        str(own[name]): str(own["revision"])
         for own in stages
-        if "model" in own and isinstance(own.get("revision"), str)
+        for name in MODELS
+        if isinstance(own.get(name), str) and isinstance(own.get("revision"), str)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hf_hardneg.catalogue import catalogue
@@ -18,7 +19,6 @@ __all__ = [
     "configs",
     "details",
     "hardness",
-    "models",
     "ranked",
     "rates",
     "rows",
@@ -107,17 +107,20 @@ def _parameters(stage: StageFact) -> Markdown:
 
 
 def sources(given: Sequence[SourceFact]) -> Markdown:
-    """Return what the set is made from."""
+    """Return what the set is made from, each thing once with all that it was used for."""
+    roles: dict[SourceFact, list[str]] = {}
+    for one in given:
+        roles.setdefault(replace(one, role=""), []).append(one.role)
     return table(
         ["what", "name", "revision", "licence"],
         [
             (
-                inline(one.role),
+                inline(", ".join(of)),
                 _linked(one),
                 code(one.revision) if one.revision else "not known",
                 inline(one.licence or "unknown"),
             )
-            for one in given
+            for one, of in roles.items()
         ],
     )
 
@@ -127,26 +130,6 @@ def _linked(source: SourceFact) -> Markdown:
     url = source.url or ""
     safe = url.startswith("https://") and not set(url) & set(" <>()[]\\|`\"'\n\t&*_~$")
     return Markdown(f"[{inline(source.name)}]({url})") if safe else inline(source.name)
-
-
-def models(recipe: Mapping[str, Any]) -> Markdown | None:
-    """Return the models with the hashes of their weights, ``None`` where there is none."""
-    found = recipe.get("models") or {}
-    if not found:
-        return None
-    return table(
-        ["stage", "model", "weights and the like"],
-        [
-            (
-                code(stage),
-                inline(own.get("model", "not known")),
-                Markdown(
-                    ", ".join(code(f"{k}={v}") for k, v in own.items() if k not in ("model", None))
-                ),
-            )
-            for stage, own in ((name, _mapping(value)) for name, value in sorted(found.items()))
-        ],
-    )
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

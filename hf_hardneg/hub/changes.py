@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hf_hardneg.errors import HubError, listing
@@ -11,7 +11,7 @@ from hf_hardneg.hub.card_parts import ROOT, Card
 from hf_hardneg.hub.publication import CARD, Content, Publication
 from hf_hardneg.hub.remote import RemoteFile
 
-__all__ = ["Changes", "changes"]
+__all__ = ["Changes", "changes", "check_there"]
 
 BESIDE = "Publish beside it with append (--append-config), which keeps it, or under another name."
 _PLAIN = {".gitattributes", ".gitignore", CARD, "LICENSE", "LICENSE.md", "LICENSE.txt"}
@@ -61,7 +61,7 @@ def changes(
             the two cards cannot be merged; the merged card would be refused; files that are not
             ours stand in a folder of our configs.
     """
-    theirs = Card.read(card, THEIRS) if card is not None else Card({}, ())
+    theirs = _theirs(card)
     _check_ours(theirs, card, files, append)
     home = sidecar_home(card, publication.card)
     ours = place_card(publication.card, home, publication.sidecars)
@@ -75,7 +75,33 @@ def changes(
     there = {path for path, content in expected.items()
              if path in files and files[path].holds(content)}  # fmt: skip
     changed = {path: content for path, content in expected.items() if path not in there}
+    beside = {path: file for path, file in files.items() if path not in there}
+    _check_folders(publication.configs, beside, theirs)
     return Changes(expected, changed, _stale(publication, files, theirs, expected))
+
+
+def check_there(
+    configs: Sequence[str], files: Mapping[str, RemoteFile], card: str | None, *, append: bool
+) -> None:
+    """Refuse a repository that :func:`changes` would refuse, before there is a publication.
+
+    Args:
+        configs: names of what is going to be published.
+        files: every file of the repository.
+        card: text of its card; None if it has none.
+        append: put ours beside a card and files that are not ours.
+
+    Raises:
+        HubError: see :func:`changes`; or its card cannot be read.
+    """
+    theirs = _theirs(card)
+    theirs.named_configs(THEIRS)
+    _check_ours(theirs, card, files, append)
+    _check_folders(configs, files, theirs)
+
+
+def _theirs(card: str | None) -> Card:
+    return Card.read(card, THEIRS) if card is not None else Card({}, ())
 
 
 def _check_ours(
@@ -98,6 +124,17 @@ def _check_ours(
         )
 
 
+def _check_folders(configs: Sequence[str], files: Mapping[str, RemoteFile], theirs: Card) -> None:
+    """Refuse to write over, or to delete, data under the name of a config that is not ours."""
+    for config in configs:
+        left = [path for path in files if path.startswith(f"data/{config}/")]
+        if left and config not in theirs.marked:
+            raise HubError(
+                f"data/{config}/ in the repository holds files that are not ours: "
+                f"{listing(sorted(left), 5)}. Move them there first, or publish under another name."
+            )
+
+
 def _stale(
     publication: Publication,
     files: Mapping[str, RemoteFile],
@@ -105,16 +142,8 @@ def _stale(
     expected: Mapping[str, Content],
 ) -> tuple[str, ...]:
     """Return the files of our configs that the new version lacks."""
-    stale = []
-    for config in publication.configs:
-        left = [path for path in files
-                if path.startswith(f"data/{config}/") and path not in expected]  # fmt: skip
-        if left and config not in theirs.marked:
-            raise HubError(
-                f"data/{config}/ in the repository holds files that are not ours: "
-                f"{listing(sorted(left), 5)}. Move them there first, or publish under another name."
-            )
-        stale += left
+    folders = tuple(f"data/{config}/" for config in publication.configs)
+    stale = [path for path in files if path.startswith(folders) and path not in expected]
     abandoned = {block.home for block in theirs.blocks
                  if set(block.configs) <= set(publication.configs)} - {ROOT}  # fmt: skip
     stale += [path for path in files

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from hf_hardneg.cost import Estimate
 from hf_hardneg.evaluation.compare_figures import corpus_of
-from hf_hardneg.hub.build import miner_of
 from hf_hardneg.hub.comparison import comparison_of
+from hf_hardneg.hub.mined_recipe import measured_on, miner_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.revisions import resolved
-from hf_hardneg.hub.sources_hub import load_grades, load_held_out_part
+from hf_hardneg.hub.sources_hub import load_labels
 
 __all__ = ["RunPlan", "plan_of"]
 
@@ -81,10 +81,8 @@ def plan_of(recipe: Recipe, *, cache_dir: str | os.PathLike[str] | None = None) 
     comparison_of(recipe)
     miner, loaded = miner_of(recipe, cache_dir)
     corpus = corpus_of(miner)
-    held_out = load_held_out_part(recipe, corpus)
-    if held_out is not None:
-        held_out.check(corpus)
-    load_grades(recipe)
+    held_out, _ = measured_on(recipe, miner)
+    load_labels(recipe)
     return RunPlan(
         recipe,
         miner.strategy,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hf_hardneg.errors import HubError
 from hf_hardneg.hub.retries import chain, status_of
+from hf_hardneg.hub.xet import WITHOUT_XET, from_xet
 
 __all__ = ["explained"]
 
@@ -52,6 +53,8 @@ def _message(repository: str, error: Exception) -> str | None:
         )
     if isinstance(error, RevisionNotFoundError):
         return f"{repository!r} has no such revision. The Hub said: {told}"
+    if any(map(from_xet, chain(error))):
+        return f"Sending large files of {repository!r} failed: {told}. {WITHOUT_XET}"
     if status == 401:
         return f"The Hub does not know this access token. Log in anew. It said: {told}"
     if status == 403:
@@ -60,7 +63,7 @@ def _message(repository: str, error: Exception) -> str | None:
         return f"There is no data set {repository!r} that this access token sees: {told}"
     if status is not None or isinstance(error, HfHubHTTPError):
         return f"The Hub refused {repository!r}: {told}"
-    # How uploads fail: large files in threads, by Xet; and a card that the Hub refuses.
+    # How uploads fail: large files in threads; and a card that the Hub refuses.
     if isinstance(error, ValueError | RuntimeError | OSError):
         causes = (" ".join(f"{type(one).__name__}: {one}".split()) for one in chain(error))
         return f"Publishing {repository!r} failed: {'; because of '.join(causes)}"

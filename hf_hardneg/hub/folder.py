@@ -19,6 +19,7 @@ from datasets import Dataset
 from hf_hardneg.errors import FormatError, listing
 from hf_hardneg.hub.card import NAME, card_text, check_card
 from hf_hardneg.hub.facts import CardFacts, config_facts
+from hf_hardneg.hub.places import names_only
 from hf_hardneg.hub.plots import SCORES, draw_scores, no_plot
 from hf_hardneg.outputs import output_folder
 
@@ -49,8 +50,10 @@ def write_publication(
 
     ``datasets.load_dataset(str(folder), config)`` gives the same rows and features again. The same
     rows give the same bytes, wherever they were kept and however they were sliced before; another
-    version of pyarrow may write others, and ``hardneg/files.json`` says which it was. What is held
-    in memory is a group of rows, 32 MB of values or a little more.
+    version of pyarrow may write others, and ``hardneg/files.json`` says which it was. Card, report,
+    recipe and drawing too have the same bytes for the same facts, however long the stages took, so
+    that publishing an unchanged set again changes nothing. What is held in memory is a group of
+    rows, 32 MB of values or a little more.
 
     Args:
         folder: must not exist, or be empty.
@@ -82,7 +85,7 @@ def write_publication(
         (staging / "hardneg").mkdir()
         files["versions"] = {name: version(name) for name in VERSIONED}
         _write_text(staging / FILES, _json(files))
-        _write_text(staging / REPORT, _json(facts.to_dict()))
+        _write_text(staging / REPORT, _json(_told(facts)))
         if recipe_yaml:
             _write_text(staging / RECIPE, recipe_yaml)
         if plot:
@@ -90,6 +93,12 @@ def write_publication(
             (staging / SCORES).write_bytes(draw_scores(facts.report))
         _write_text(staging / "README.md", text)
     return Path(folder)
+
+
+def _told(facts: CardFacts) -> dict[str, Any]:
+    """Return what is published of the facts: without what is another in each run, or machine."""
+    facts = names_only(facts)
+    return replace(facts, report=replace(facts.report, seconds={})).to_dict()
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
 
-from hf_hardneg.errors import HardNegError
+from hf_hardneg.errors import HardNegError, RecipeError
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source
 from hf_hardneg.query_sources import one_split
 
-__all__ = ["commit_of", "hub_rows_of"]
+__all__ = ["commit_of", "hub_rows_of", "placed"]
 
 
 def hub_rows_of(
@@ -45,6 +47,18 @@ def hub_rows_of(
     except HardNegError as error:
         raise recipe.error(key, f"has no split that is meant: {error}") from error
     return rows, next(name for name, part in data.items() if part is rows)
+
+
+@contextmanager
+def placed(recipe: Recipe, key: str) -> Iterator[None]:
+    """Say the place in the recipe with errors of the library that do not know it."""
+    try:
+        yield
+    except RecipeError:
+        raise
+    except HardNegError as error:
+        where = recipe.places.get(key)
+        raise type(error)(f"{where}: {key}: {error}" if where else f"{key}: {error}") from error
 
 
 def commit_of(recipe: Recipe, key: str, source: Source, token: str | None = None) -> str:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import FormatError
+from hf_hardneg.errors import FormatError, HubError
 from hf_hardneg.evaluation.audit_rates import rate_by_labels
 from hf_hardneg.evaluation.hardness import hardness_of
 from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.formats.output import OUTPUT_FORMATS
 from hf_hardneg.hub.card import card_text, check_card
+from hf_hardneg.hub.card_merging import merge_cards
 from hf_hardneg.hub.facts import (
     ABOUT,
     CardFacts,
@@ -28,6 +29,7 @@ from hf_hardneg.hub.facts import (
 )
 from hf_hardneg.hub.licences import licence_of
 from hf_hardneg.hub.metadata import SINGLE_FILES
+from hf_hardneg.hub.places import has_places
 from hf_hardneg.hub.plots import SCORES, draw_scores, no_plot
 from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.mined_sources import load_mined
@@ -141,6 +143,9 @@ def _kept_as(folder: Path, form: str) -> str:
 
 def _command(recipe: Mapping[str, Any], report: Report) -> str:
     """Return the command that makes the set again, as far as the folder tells."""
+    places = "# Of models and files on that machine the names are left.\n" if has_places(
+        report.strategy
+    ) else ""  # fmt: skip
     words = ["hf-hardneg", "mine", "--strategy", report.strategy]
     words += ["--num-negatives", str(report.num_negatives), "--seed", str(report.seed)]
     words += ["--output-format", str(recipe.get("output_format", "columns"))]
@@ -148,8 +153,19 @@ def _command(recipe: Mapping[str, Any], report: Report) -> str:
         words += ["--underfilled", str(recipe["underfilled"])]
     return (
         "# QUERIES and CORPUS stand for the data that was mined: where it was is not recorded.\n"
+        f"{places}"
         f"{shlex.join(words)} \\\n  --queries QUERIES --corpus CORPUS --output mined/"
     )
+
+
+def _merged(existing: str, ours: str, path: Path) -> str:
+    """Return our card beside what others wrote into the one that is there."""
+    if not existing.strip():
+        return ours
+    try:
+        return merge_cards(existing, ours, name=str(path), instead=True)
+    except HubError as error:
+        raise FormatError(str(error)) from error
 
 
 def write_card(facts: CardFacts, output: str | os.PathLike[str]) -> Path:
@@ -165,7 +181,7 @@ def write_card(facts: CardFacts, output: str | os.PathLike[str]) -> Path:
     """
     path = Path(output).expanduser()
     existing = path.read_text(encoding="utf-8") if path.is_file() else None
-    text = card_text(facts, existing)
+    text = _merged(existing or "", card_text(facts), path)
     if problems := check_card(text):
         raise FormatError(f"the Hub would refuse the card: {' '.join(problems)}")
     if not no_plot(facts.report):

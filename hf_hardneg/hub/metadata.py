@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 
 from hf_hardneg.errors import FormatError, did_you_mean, listing
+from hf_hardneg.hub.card_parts import UniqueLoader
 from hf_hardneg.hub.facts import TRAINING, CardFacts, ConfigFact
 from hf_hardneg.hub.licences import LICENCES, UNKNOWN
 from hf_hardneg.hub.markdown import plain
 
-__all__ = ["SIZES", "TAGS", "check_card", "front_matter", "metadata_of", "size_of", "split_card"]
+__all__ = ["SIZES", "TAGS", "check_card", "metadata_of", "size_of", "split_card"]
 
 TAGS = ("hf-hardneg", "hard-negatives", "sentence-transformers")
 SIZES = {
@@ -51,9 +52,9 @@ def metadata_of(facts: CardFacts) -> dict[str, Any]:
     from huggingface_hub import DatasetCardData
 
     training = [one for one in facts.configs if one.name in TRAINING]
-    named = [
-        one.name for one in facts.sources if one.role != "model" and HUB_NAME.fullmatch(one.name)
-    ]
+    # The Hub knows data sets, not configs of them.
+    names = [one.name.partition(":")[0] for one in facts.sources if one.role != "model"]
+    named = [name for name in names if HUB_NAME.fullmatch(name)]
     licence, extra = _licence(facts.licence)
     data: Any = DatasetCardData(  # says of its own to_dict no types
         language=list(facts.language) or None,
@@ -109,11 +110,6 @@ def _path(facts: CardFacts, name: str) -> str:
     return SINGLE_FILES.get(facts.files) or f"data/{name}/train-*.parquet"
 
 
-def front_matter(values: Mapping[str, Any]) -> str:
-    """Return metadata as it stands at the beginning of a card, between lines of dashes."""
-    return f"---\n{yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)}---\n"
-
-
 def split_card(text: str) -> tuple[dict[str, Any] | None, str]:
     """Return the metadata of a card and its body; ``None`` where it has no metadata.
 
@@ -124,7 +120,7 @@ def split_card(text: str) -> tuple[dict[str, Any] | None, str]:
     if found is None:
         return None, text
     try:
-        values = yaml.load(found[1], Loader=_Loader)
+        values = yaml.load(found[1], Loader=UniqueLoader)
     except (yaml.YAMLError, ValueError) as error:
         where = " ".join(str(error).split())
         raise FormatError(
@@ -137,17 +133,6 @@ def split_card(text: str) -> tuple[dict[str, Any] | None, str]:
             f"the metadata of the card is a {type(values).__name__}; expected names with values."
         )
     return values, text.removeprefix("\ufeff")[found.end() :]
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, as the Hub does; PyYAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for place, key in enumerate(keys) if key in keys[:place]]
-        if twice:
-            raise yaml.YAMLError(f"the key {twice[0]!r} stands twice")
-        return super().construct_mapping(node, deep)
 
 
 def check_card(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hf_hardneg.errors import ParameterError, did_you_mean, listing
@@ -11,9 +11,13 @@ from hf_hardneg.grammar import StageCall
 from hf_hardneg.hub.source_names import path_fault
 from hf_hardneg.presets import PRESETS
 from hf_hardneg.registry import selecting_name
+from hf_hardneg.stage import Stage
 from hf_hardneg.strategy import Parsed, check, parse
 
-__all__ = ["check_mining", "mining_call", "refuse_paths", "refuse_setting"]
+__all__ = [
+    "check_mining", "is_path", "mining_call", "model_parameter", "owner_of", "owners_of",
+    "refuse_paths", "refuse_setting", "written_out",
+]  # fmt: skip
 
 PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 OWN_KEYS = ("num_negatives", "seed", "underfilled")
@@ -29,7 +33,7 @@ def mining_call(strategy: str, settings: Mapping[str, Any]) -> tuple[str, dict[s
 
     Args:
         strategy: a strategy string or the name of a preset.
-        settings: by ``parameter`` or ``stage.parameter``. A ``model`` may have ``@revision``.
+        settings: by ``parameter`` or ``stage.parameter``. A model may have ``@revision``.
 
     Raises:
         StrategyError: the strategy cannot be read.
@@ -38,15 +42,15 @@ def mining_call(strategy: str, settings: Mapping[str, Any]) -> tuple[str, dict[s
     parsed = parse(strategy)
     options: dict[str, Any] = {}
     told: list[tuple[int, str, Any]] = []
-    for name, value in _with_revisions(settings).items():
-        owner, parameter = _owner(parsed, name)
-        if owner is None or _owners(parsed, parameter) == [owner]:
+    for name, value in _with_revisions(parsed, settings).items():
+        owner, parameter = owner_of(parsed, name)
+        if owner is None or owners_of(parsed, parameter) == [owner]:
             if parameter in options:
                 raise ParameterError(f"{parameter!r} is given twice, as {name!r} and by itself.")
             options[parameter] = value
         else:
             told.append((owner, parameter, value))
-    return (_written_out(parsed, told) if told else strategy), options
+    return (_with_told(parsed, told) if told else strategy), options
 
 
 def check_mining(strategy: str, settings: Mapping[str, Any]) -> None:
@@ -59,12 +63,12 @@ def check_mining(strategy: str, settings: Mapping[str, Any]) -> None:
     check(text, options)
 
 
-def _owners(parsed: Parsed, parameter: str) -> list[int]:
+def owners_of(parsed: Parsed, parameter: str) -> list[int]:
     """Return the places of the calls whose stages have a parameter."""
     return [place for place, stage in enumerate(parsed.classes) if parameter in stage.defaults()]
 
 
-def _owner(parsed: Parsed, name: str) -> tuple[int | None, str]:
+def owner_of(parsed: Parsed, name: str) -> tuple[int | None, str]:
     """Return which call a setting belongs to, ``None`` if it does not say, and the parameter."""
     stage, dot, parameter = name.rpartition(".")
     if not dot:
@@ -88,35 +92,48 @@ def _owner(parsed: Parsed, name: str) -> tuple[int | None, str]:
     return places[0], parameter
 
 
-def _with_revisions(settings: Mapping[str, Any]) -> dict[str, Any]:
+def model_parameter(stage: type[Stage]) -> str | None:
+    """Return what the parameter with a stage's model is called; ``None`` if it has no such.
+
+    A model is one that has a revision on the Hub: an encoder, a cross-encoder.
+    """
+    if "revision" not in stage.defaults():
+        return None
+    return str(getattr(stage, "model_parameter", "model"))
+
+
+def is_path(name: str) -> bool:
+    """Return whether a model's name is a path, of the recipe's folder or of this disk."""
+    return name[:1] in (".", "/", "~")
+
+
+def _with_revisions(parsed: Parsed, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with the revision of ``model: org/model@revision`` as a setting of its own.
 
     A path on this disk may have an at-sign in it, and is left as it is.
     """
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        stage, _, parameter = name.rpartition(".")
-        if (
-            parameter == "model"
-            and isinstance(value, str)
-            and "@" in value
-            and value[0] not in "./"
-        ):
+        owner, parameter = owner_of(parsed, name)
+        owners = owners_of(parsed, parameter) if owner is None else [owner]
+        models = [place for place in owners if model_parameter(parsed.classes[place]) == parameter]
+        if models and isinstance(value, str) and "@" in value and not is_path(value):
             value, _, revision = value.rpartition("@")
-            beside = f"{stage}.revision" if stage else "revision"
-            if beside in settings or not revision or not value:
+            stage = "" if len(models) > 1 else f"{parsed.calls[models[0]].name}."
+            beside = f"{stage}revision"
+            if {beside, "revision"} & set(settings) or not revision or not value:
                 raise ParameterError(
                     f"{name!r} is {value!r} at {revision!r}; expected org/model@revision, and no "
-                    f"{beside!r} beside it."
+                    "revision beside it."
                 )
             found[beside] = revision
         found[name] = value
     return found
 
 
-def _written_out(parsed: Parsed, told: list[tuple[int, str, Any]]) -> str:
+def _with_told(parsed: Parsed, told: list[tuple[int, str, Any]]) -> str:
     """Return the strategy string with these parameters."""
-    texts = []
+    calls = []
     for place, call in enumerate(parsed.calls):
         own = {parameter: value for owner, parameter, value in told if owner == place}
         for parameter in own:
@@ -126,7 +143,13 @@ def _written_out(parsed: Parsed, told: list[tuple[int, str, Any]]) -> str:
                     f"{call.arguments[parameter]!r} in the strategy and {own[parameter]!r} as a "
                     "setting. Give it once."
                 )
-        texts.append(_call_text(StageCall(call.name, {**call.arguments, **own})))
+        calls.append(StageCall(call.name, {**call.arguments, **own}))
+    return written_out(parsed, calls)
+
+
+def written_out(parsed: Parsed, calls: Sequence[StageCall]) -> str:
+    """Return the string of a strategy with other calls in the places of its own."""
+    texts = [_call_text(call) for call in calls]
     heads = len(parsed.retrievers)
     return "+".join([",".join(texts[:heads]), *texts[heads:]])
 

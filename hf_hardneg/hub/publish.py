@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from hf_hardneg.errors import HubError, RecipeError
+from hf_hardneg.errors import HubError, RecipeError, did_you_mean
 from hf_hardneg.hub.build import Built
 from hf_hardneg.hub.folder import REPORT
+from hf_hardneg.hub.licences import LICENCES
 from hf_hardneg.hub.push import Pushed, push_folder
 from hf_hardneg.hub.recipe_schema import Recipe
 
@@ -33,12 +34,20 @@ def check_publishing(recipe: Recipe) -> str:
     """Return the repository of a recipe.
 
     Raises:
-        RecipeError: it names none.
+        RecipeError: it names none, or a licence that the Hub has no name for.
     """
     if recipe.publish.repository is None:
         raise RecipeError(
             f"the recipe {recipe.name} names no repository. Add publish.repository: owner/name, or "
             "say --set publish.repository=owner/name."
+        )
+    licence = recipe.publish.licence
+    if licence is not None and licence.strip().lower() not in LICENCES:
+        raise RecipeError(
+            f"the recipe {recipe.name} has publish.licence: {licence!r}, which the Hub has no name "
+            f"for.{did_you_mean(licence.strip().lower(), LICENCES)} Expected one of "
+            "https://huggingface.co/docs/hub/repositories-licenses; 'other' for terms of your own, "
+            "or nothing, and it is that of the sources."
         )
     return recipe.publish.repository
 

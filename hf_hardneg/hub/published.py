@@ -21,10 +21,12 @@ class Published:
     Attributes:
         fetch: returns a file by its path in the repository; ``HubError`` where there is none.
         sha256: returns the SHA-256 of the file as it is there now; ``None`` where there is none.
+        paths: returns all files, by their paths in the repository.
     """
 
     fetch: Callable[[str], Path]
     sha256: Callable[[str], str | None]
+    paths: Callable[[], list[str]]
 
 
 def in_folder(folder: Path) -> Published:
@@ -41,7 +43,11 @@ def in_folder(folder: Path) -> Published:
     def sha256(path: str) -> str | None:
         return sha256_of(folder / path) if (folder / path).is_file() else None
 
-    return Published(fetch, sha256)
+    def paths() -> list[str]:
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return [path.relative_to(folder).as_posix() for path in files]
+
+    return Published(fetch, sha256, paths)
 
 
 def on_hub(repository: str, revision: str | None) -> Published:
@@ -76,7 +82,7 @@ def on_hub(repository: str, revision: str | None) -> Published:
         large = files[path].lfs
         return str(large.sha256) if large else sha256_of(fetch(path))
 
-    return Published(fetch, sha256)
+    return Published(fetch, sha256, lambda: list(files))
 
 
 @contextmanager

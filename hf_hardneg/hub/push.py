@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,10 +11,10 @@ from hf_hardneg.errors import HubError
 from hf_hardneg.hub.access import Access, check_name, check_revision, find_token
 from hf_hardneg.hub.card import check_card
 from hf_hardneg.hub.card_merging import merge_cards
-from hf_hardneg.hub.changes import Changes, changes
+from hf_hardneg.hub.changes import Changes, changes, check_there
 from hf_hardneg.hub.failures import explained
 from hf_hardneg.hub.publication import CARD, Content, Publication
-from hf_hardneg.hub.remote import Remote
+from hf_hardneg.hub.remote import Remote, RemoteFile
 from hf_hardneg.hub.retries import Retries
 
 __all__ = ["Pushed", "check_access", "merge_cards", "push_folder"]
@@ -131,8 +131,10 @@ def push_folder(
 def check_access(
     repository: str,
     *,
+    configs: Sequence[str] = (),
     private: bool | None = None,
     create_pr: bool = False,
+    append: bool = False,
     token: str | None = None,
     say: Callable[[str], object] | None = None,
     waits: Callable[[int], float] | None = None,
@@ -144,8 +146,10 @@ def check_access(
 
     Args:
         repository: ``namespace/name`` of a data set.
+        configs: names of what is going to be published, on ``main``.
         private: who is to see it.
         create_pr: it is to be a pull request.
+        append: put ours beside a card and files that hf-hardneg did not write.
         token: an access token. Default: that of ``huggingface_hub``.
         say: is told what happens; never of the token.
         waits: seconds to wait after the n-th failure. Default: growing from 2 to 60.
@@ -153,22 +157,38 @@ def check_access(
 
     Raises:
         HubError: no name of a data set; no token, or one without the rights; a model or a Space of
-            that name; another visibility; a pull request where there is no repository; no answer.
+            that name; another visibility; a pull request where there is no repository; a card or
+            files that are not ours without ``append``; data in the place of ours; no answer.
     """
     check_name(repository)
     secret = find_token(token)
     failure: HubError | None = None
     try:
         retries = Retries(waits, _redacting(say, secret))
-        access = Access(Remote(repository, secret, endpoint), retries)
+        remote = Remote(repository, secret, endpoint)
+        access = Access(remote, retries)
         access.check_rights(create_pr=create_pr)
-        access.check_repository(private=private, create_pr=create_pr)
+        if access.check_repository(private=private, create_pr=create_pr):
+            _, files, card = retries.run("reading the repository", lambda: _there(remote, MAIN))
+            check_there(configs, files, card, append=append)
     except Exception as error:
         failure = explained(error, repository, secret)
         if failure is None:
             raise
     if failure is not None:
         raise failure
+
+
+def _there(remote: Remote, revision: str) -> tuple[str, Mapping[str, RemoteFile], str | None]:
+    """Return the head of a branch, its files, and the text of its card."""
+    head = remote.head(revision)
+    files = remote.files(head)
+    if CARD not in files:
+        return head, files, None
+    try:
+        return head, files, remote.read(CARD, head).decode()
+    except UnicodeDecodeError as error:
+        raise HubError(f"The card in the repository is not UTF-8: {error}.") from error
 
 
 def _redacting(say: Callable[[str], object] | None, token: str) -> Callable[[str], object]:
@@ -254,14 +274,7 @@ class _Push:
 
     def _read(self) -> tuple[str, Changes]:
         """Return the head, and what has to change on top of it."""
-        head = self.remote.head(self.revision)
-        files = self.remote.files(head)
-        card = None
-        if CARD in files:
-            try:
-                card = self.remote.read(CARD, head).decode()
-            except UnicodeDecodeError as error:
-                raise HubError(f"The card in the repository is not UTF-8: {error}.") from error
+        head, files, card = _there(self.remote, self.revision)
         return head, changes(self.publication, files, card, append=self.append, check=self.check)
 
     def _tell(self, found: Changes) -> None:

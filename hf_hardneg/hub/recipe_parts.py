@@ -29,7 +29,7 @@ from hf_hardneg.hub.yaml_nodes import Node, places
 from hf_hardneg.stages import UNDERFILLED
 from hf_hardneg.strategy import brings_corpus, parse, preset_of
 
-__all__ = ["CONFIGS", "recipe_of"]
+__all__ = ["CONFIGS", "NUM_NEGATIVES", "recipe_of"]
 
 KEYS = ("version", "name", "include", "data", "mining", "outputs", "evaluation", "publish",
         "environment")  # fmt: skip

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -26,6 +26,14 @@ from hf_hardneg.hub.recipe_schema import EvaluationPart, Recipe
 __all__ = ["Difference", "Reproduction", "reproduce"]
 
 VERSIONS = "versions"
+SHARDS = "*.parquet"
+WORDS = {
+    "differs": "differs",
+    "missing": "published, not made again",
+    "new": "made again, not published",
+    "extra": "there, not made by the recipe",
+}
+"""What is said of a file to a reader."""
 READ_ROWS = 1_000
 
 Say = Callable[[str], object]
@@ -37,7 +45,8 @@ class Difference:
 
     Attributes:
         path: in the repository.
-        what: ``differs``, ``missing`` (not made again), or ``new`` (not published).
+        what: ``differs``, ``missing`` (not made again), ``new`` (not published), or ``extra``: a
+            shard beside the set's own that the recipe has not made.
         rows, rows_again: how many; ``None`` where there is no such file.
         first_row: the first row that differs, from 0; ``None`` where no row does, or it was not
             looked for.
@@ -95,7 +104,7 @@ class Reproduction:
         for one in self.differences:
             cells = (one.rows, one.rows_again, one.first_row)
             shown = ["-" if cell is None else f"{cell:,}" for cell in cells]
-            table.add_row(Text(one.path), one.what, *shown)
+            table.add_row(Text(one.path), WORDS[one.what], *shown)
         return Group(table, *lines)
 
 
@@ -141,7 +150,7 @@ def reproduce(
             return Reproduction(source, 0, (), {})
         made = _without(json.loads((again / FILES).read_text(encoding="utf-8")), others)
         differences = tuple(_compared(published, made, there, again))
-    paths = (set(published) | set(made)) - {VERSIONS}
+    paths = {*published, *made, *(one.path for one in differences)} - {VERSIONS}
     return Reproduction(source, len(paths), differences, _versions(published, made))
 
 
@@ -226,7 +235,16 @@ def _compared(
         if digest != two["sha256"]:
             row = _first_difference(there.fetch(path), again / path)
             found.append(Difference(path, "differs", one["rows"], two["rows"], row))
-    return found
+    return found + [Difference(path, "extra") for path in _extra({*published, *made}, there)]
+
+
+def _extra(own: set[str], there: Published) -> list[str]:
+    """Return the shards that stand beside those of the set."""
+    folders = {str(PurePosixPath(path).parent) for path in own if path.startswith("data/")}
+    places = ((path, PurePosixPath(path)) for path in set(there.paths()) - own)
+    return sorted(
+        path for path, place in places if str(place.parent) in folders and place.match(SHARDS)
+    )
 
 
 def _first_difference(one: Path, two: Path) -> int | None:

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from hf_hardneg.errors import HubError
+from hf_hardneg.hub.xet import WITHOUT_XET, from_xet, xet_status
 
 __all__ = ["TRIES", "Retries", "asked_wait", "chain", "default_wait", "status_of", "transient"]
 
@@ -46,13 +47,14 @@ def _response(error: BaseException) -> Any:  # noqa: ANN401
     return getattr(error, "response", None)
 
 
+def _status(error: BaseException) -> int | None:
+    status = getattr(_response(error), "status_code", None)
+    return status if isinstance(status, int) else xet_status(error)
+
+
 def status_of(error: BaseException) -> int | None:
     """Return the HTTP status that an error, or one behind it, was raised for."""
-    for one in chain(error):
-        status = getattr(_response(one), "status_code", None)
-        if isinstance(status, int):
-            return status
-    return None
+    return next((found for one in chain(error) if (found := _status(one)) is not None), None)
 
 
 def _transport_errors() -> tuple[type[BaseException], ...]:
@@ -80,8 +82,8 @@ def transient(error: BaseException) -> bool:
     for one in chain(error):
         if isinstance(one, HubError | OfflineModeIsEnabled):
             return False
-        status = getattr(_response(one), "status_code", None)
-        if isinstance(status, int):
+        status = _status(one)
+        if status is not None:
             return status in PASSING or status >= 500
         if isinstance(one, passing):
             return True
@@ -158,10 +160,11 @@ class Retries:
         status = status_of(error)
         reason = f"status {status}" if status else f"{type(error).__name__}: {error}"
         if self.failures >= self.limit:
+            hint = f" {WITHOUT_XET}" if any(map(from_xet, chain(error))) else ""
             raise HubError(
                 f"{what} failed, and {self.failures} tries are used up; the last: {reason}. What "
                 "was there before is still there whole, or the new version is. Run the same "
-                "again: files that have arrived are not sent twice."
+                f"again: files that have arrived are not sent twice.{hint}"
             ) from error
         asked = asked_wait(error)
         if asked > LONGEST_ASKED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hf_hardneg.hub.hub_data import commit_of
+from hf_hardneg.hub.model_revisions import models_resolved
 from hf_hardneg.hub.recipe_schema import HeldOutPart, Recipe
 from hf_hardneg.hub.source_names import Source
 
@@ -12,16 +13,16 @@ __all__ = ["resolved"]
 
 
 def resolved(recipe: Recipe, token: str | None = None) -> Recipe:
-    """Return the recipe with the commit of every data set on the Hub in place of its revision.
+    """Return the recipe with the commit of all that is on the Hub in place of its revision.
 
-    Load the data of what this returns, and the recipe says what was read.
+    Load the data and the models of what this returns, and the recipe says what was read.
 
     Args:
         recipe: as it was loaded.
         token: by default the one that the Hub's client finds.
 
     Raises:
-        RecipeError: a data set or a revision does not exist, or the Hub cannot be reached.
+        RecipeError: a data set, a model or a revision does not exist, or the Hub cannot be reached.
     """
     known: dict[tuple[str, str | None], str] = {}
 
@@ -48,4 +49,4 @@ def resolved(recipe: Recipe, token: str | None = None) -> Recipe:
         held_out = HeldOutPart(queries, judged, held_out.split)
     judgements = fixed(evaluation.judgements, "evaluation.judgements")
     evaluation = replace(evaluation, judgements=judgements, held_out=held_out)
-    return replace(recipe, data=data, evaluation=evaluation)
+    return models_resolved(replace(recipe, data=data, evaluation=evaluation))

@@ -80,7 +80,11 @@ class Section:
             return default
         value = child.value
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value < high:
-            raise child.error(f"is {_shown(child)}; expected a whole number of at least {low}.")
+            quoted = isinstance(value, str) and value.strip().isdecimal()
+            raise child.error(
+                f"is {_shown(child)}; expected a whole number of at least {low}"
+                + (", without quotes." if quoted else ".")
+            )
         return value
 
     def flag(self, name: str, default: bool) -> bool:

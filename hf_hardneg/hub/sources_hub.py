@@ -17,7 +17,8 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_of, held_out_split, load_held_out
 from hf_hardneg.evaluation.judgements import Grades, grades_from, grades_in
-from hf_hardneg.hub.hub_data import hub_rows_of
+from hf_hardneg.evaluation.labels import Labels
+from hf_hardneg.hub.hub_data import hub_rows_of, placed
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source
 from hf_hardneg.queries import positives_as_corpus
@@ -27,7 +28,7 @@ from hf_hardneg.sources import beir_corpus_file
 from hf_hardneg.stdlib_docs import stdlib_collection
 from hf_hardneg.strategy import brings_corpus
 
-__all__ = ["load_data", "load_grades", "load_held_out_part"]
+__all__ = ["load_data", "load_grades", "load_held_out_part", "load_labels"]
 
 TEXT_NAMES = (*QUERY_NAMES, "text")
 JUDGED_QUERY = ("query-id", "query_id", "qid")
@@ -74,7 +75,8 @@ def load_data(
         loaded = LoadedQueries(_joined(joined, recipe), [*_read(data.judgements, split), *notes])
     elif queries.is_local:
         path = recipe.path(queries, "data.queries")
-        loaded = load_queries(path, split=queries.split or data.split)
+        with placed(recipe, "data.split" if data.split else "data.queries"):
+            loaded = load_queries(path, split=queries.split or data.split)
         if path.is_dir() and queries_file(path):
             loaded = LoadedQueries(_renamed(loaded.rows, recipe), loaded.notes)
     else:
@@ -259,6 +261,19 @@ def load_grades(recipe: Recipe) -> Grades | None:
     return grades_from(_judgements(recipe, key, source, None)[0], str(source))
 
 
+def load_labels(recipe: Recipe) -> Labels | None:
+    """Load the labels of a recipe's evaluation; ``None`` if it names none.
+
+    Raises:
+        RecipeError: they cannot be read; names the line of the recipe, and that of the file.
+    """
+    path = recipe.evaluation.labels
+    if path is None:
+        return None
+    with placed(recipe, "evaluation.labels"):
+        return Labels.read(recipe.folder / path)
+
+
 def load_held_out_part(recipe: Recipe, corpus: Corpus | None) -> HeldOut | None:
     """Load the held-out queries of a recipe; ``None`` if it names none.
 
@@ -280,7 +295,8 @@ def load_held_out_part(recipe: Recipe, corpus: Corpus | None) -> HeldOut | None:
     if part.queries.is_local:
         path = recipe.path(part.queries, f"{key}.queries")
         if path.is_dir() and queries_file(path):
-            return load_held_out(path, split=part.split or _other_split(recipe, path))
+            with placed(recipe, f"{key}.split" if part.split else f"{key}.queries"):
+                return load_held_out(path, split=part.split or _other_split(recipe, path))
     rows = _rows(recipe, f"{key}.queries", part.queries, part.split)
     return load_held_out(rows, corpus=corpus, columns=_columns_of(recipe, part.queries))
 

@@ -24,6 +24,8 @@ MAX_BYTES = 256 * 1024
 MAX_NODES = 5_000
 """With aliases written out: a recipe of a few lines can name millions of nodes by aliases."""
 MAX_DEPTH = 20
+TABS = "YAML is indented by spaces, not by tabs."
+QUOTES = "See whether a bracket or a colon is missing; a text with such signs goes in quotes."
 
 BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 INT = re.compile(r"^[-+]?[0-9]+$")
@@ -140,7 +142,10 @@ def _composed(text: str, shown: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         where = f"{shown}, line {mark.line + 1}" if mark else shown
         why = " ".join(part for part in (error.context, error.problem) if part)
-        raise RecipeError(f"{where}: this is no YAML that a recipe can be: {why}.") from error
+        hint = TABS if "\\t" in why else QUOTES
+        raise RecipeError(
+            f"{where}: this is no YAML that a recipe can be: {why}. {hint}"
+        ) from error
     except yaml.reader.ReaderError as error:
         where = f"{shown}, line {text[: int(error.position)].count(chr(10)) + 1}"
         raise RecipeError(

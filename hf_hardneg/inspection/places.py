@@ -14,15 +14,13 @@ import yaml
 from hf_hardneg.errors import FormatError, did_you_mean, listing
 from hf_hardneg.hub.folder import RECIPE as PUBLISHED_RECIPE
 from hf_hardneg.hub.folder import REPORT as PUBLISHED_REPORT
-from hf_hardneg.outputs import RECIPE
+from hf_hardneg.outputs import DOCUMENTS, POOL, SIDECARS
 
 __all__ = ["ROW_CONFIGS", "Parts", "config_files", "parts_of"]
 
 ROW_CONFIGS = ("ids", "n-tuple", "labeled-list", "labeled-pair", "triplet")
 """Configs that hold rows, those that say most of them first."""
 BESIDE = ("corpus", "queries", "pool")
-POOL, DOCUMENTS = "hardneg/pool.parquet", "hardneg/documents.parquet"
-"""Files that ``hf-hardneg mine --pool`` writes beside the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +63,13 @@ def parts_of(folder: Path, config: str | None = None) -> Parts:
         raise FormatError(
             f"{folder.name!r} is no published set, so it has no config {config!r}. Leave it out."
         )
-    pool, documents = folder / POOL, folder / DOCUMENTS
-    recipe = _read(folder / "hardneg" / Path(RECIPE).name, json.loads) or {}
+    beside = folder / SIDECARS
+    pool, documents = beside / POOL, beside / DOCUMENTS
     return Parts(
         corpus=(documents,) if documents.is_file() else (),
         pool=(pool,) if pool.is_file() else (),
-        report=_read(folder / "hardneg" / "report.json", json.loads),
-        recipe=recipe,
+        report=_read(beside / "report.json", json.loads),
+        recipe=_read(beside / "recipe.json", json.loads) or {},
     )
 
 

@@ -12,12 +12,14 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_hardneg.errors import PoolError, listing
-from hf_hardneg.hashing import exact_keys, text_keys
+from hf_hardneg.hashing import exact_keys, mix, text_keys
 from hf_hardneg.outcomes import OUTCOME_FEATURES
 
 __all__ = ["PoolRows"]
 
 BATCH = 2_000
+SALT = 0x494E5350
+"""Keeps a sample of rows apart from other draws by the same seed."""
 
 
 class PoolRows:
@@ -76,11 +78,7 @@ class PoolRows:
             positive_ids: where a query has several rows, one for each positive, the first that
                 shares one of these is meant.
         """
-        found = np.empty(0, np.int64)
-        if query_id:
-            found = self._find("query_id", exact_keys([query_id])[0])
-        if not len(found) and query:
-            found = self._find("query", text_keys([query])[0])
+        found = self.all_of(query_id, query)
         if not len(found):
             return None
         if len(found) > 1 and positive_ids:
@@ -89,6 +87,33 @@ class PoolRows:
                 if wanted & set(self.at(number)["positive_ids"]):
                     return int(number)
         return int(found[0])
+
+    def all_of(self, query_id: str = "", query: str = "") -> NDArray[np.int64]:
+        """Return the numbers of all rows of a query, rising; see :meth:`of`."""
+        found = np.empty(0, np.int64)
+        if query_id:
+            found = self._find("query_id", exact_keys([query_id])[0])
+        if not len(found) and query:
+            found = self._find("query", text_keys([query])[0])
+        return found
+
+    def drawn(self, size: int, seed: int) -> NDArray[np.int64]:
+        """Return the numbers of ``size`` rows, rising: those whose queries have the lowest hashes.
+
+        The same queries are drawn whatever order the rows stand in.
+
+        Args:
+            size: all rows, where there are no more.
+            seed: of the hash, not negative.
+        """
+        if size >= len(self):
+            return np.arange(len(self))
+        keys, order = self._sorted("query_id")
+        marks = mix(seed, SALT, keys)
+        last = np.partition(marks, size - 1)[size - 1]
+        # Rows of one query have one mark; of those at the edge the first are taken.
+        below, edge = order[marks < last], np.sort(order[marks == last])
+        return np.sort(np.concatenate([below, edge[: size - len(below)]]))
 
     def _find(self, column: str, key: np.uint64) -> NDArray[np.int64]:
         keys, order = self._sorted(column)

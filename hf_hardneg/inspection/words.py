@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import regex
+from bm25s.stopwords import STOPWORDS_EN_PLUS
 
 from hf_hardneg.hashing import normalize_text
 
@@ -14,13 +15,7 @@ __all__ = ["Piece", "content_words", "pieces"]
 WORD = regex.compile(r"[\p{L}\p{N}_]+")
 SHORTEST = 2
 """Letters of a word that is marked at least, in scripts that are written with spaces."""
-COMMON = frozenset(
-    """
-    a an and are as at be been but by can could did do does for from had has have how i if in into
-    is it its may no not of on or our should so such than that the their them then there these they
-    this those to was we were what when where which who why will with would you your
-    """.split()
-)
+COMMON = frozenset(STOPWORDS_EN_PLUS)
 """English words without meaning of their own, which would mark every text. Texts of other
 languages have theirs marked."""
 

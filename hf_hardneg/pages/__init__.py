@@ -13,7 +13,7 @@ __all__ = ["number", "percent", "render", "visible"]
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, **values: Any) -> str:  # noqa: ANN401
+def render(template: str, folder: Path | None = None, /, **values: Any) -> str:  # noqa: ANN401
     """Return a page.
 
     Everything is escaped that does not come from a template itself. Templates extend
@@ -23,6 +23,7 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401
 
     Args:
         template: name of a file in ``templates``.
+        folder: with further templates, which may use those of ``templates``.
         values: what it shows.
 
     Raises:
@@ -31,7 +32,7 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES] if folder is None else [folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

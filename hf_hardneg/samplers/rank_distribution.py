@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +139,11 @@ class RankDistributionSampler(Sampler):
                 f"expected {DEGREE + 1} numbers (the paper's curve is of degree {DEGREE}) and the "
                 "depth that they were learnt with."
             )
+
+    @classmethod
+    def learns(cls, arguments: Mapping[str, Any]) -> str:
+        """Name the curve."""
+        return "weights of ranks, fitted to where the known positives stand"
 
     @property
     def needs_fit(self) -> bool:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Run a recipe on several machines. Start it on each of them, with its number from 0:
 #   MAIN_ADDRESS=10.0.0.1 RANK=0 hub_recipes/launch/several-machines.sh RECIPE [options]
-# The machines need the same data, and one shared folder as HF_HARDNEG_CACHE.
+# The machines need the recipe and its files at the same place, and one folder that they share as
+# HF_HARDNEG_CACHE. HF_HOME may be each machine's own. Machine 0 writes the set.
 # MACHINES and PROCESSES (over all machines) take other numbers than the configuration's.
 set -euo pipefail
 

@@ -20,7 +20,8 @@ fi
 
 nodes="${SLURM_NNODES:-2}"
 gpus="${SLURM_GPUS_ON_NODE:-4}"
-main="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+hosts="$(scontrol show hostnames "$SLURM_JOB_NODELIST")" # no "head": it would end scontrol, and us
+main="${hosts%%$'\n'*}"
 export FOLDER="$folder" NODES="$nodes" PROCESSES="$((nodes * gpus))" MAIN_ADDRESS="$main"
 export MAIN_PORT="${MAIN_PORT:-29500}"
 

@@ -10,10 +10,13 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hub_store import HubFault, HubStore, Repo
+
+if TYPE_CHECKING:
+    from hub_xet import XetStore
 
 COMMIT = re.compile(r"/api/datasets/([^/]+/[^/]+)/commit/(.+)")
 
@@ -69,6 +72,7 @@ class Settings:
     log: list[tuple[str, str, int]] = field(default_factory=list)
     pending: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens_seen: set[str] = field(default_factory=set)
+    xet: XetStore | None = None
 
 
 class HubHandler(BaseHTTPRequestHandler):
@@ -238,6 +242,17 @@ class HubHandler(BaseHTTPRequestHandler):
             raise HubFault(403, f"Access to {name} is restricted.", "GatedRepo")
         if write and role != "write":
             raise HubFault(403, "Forbidden: this token may not write here")
+        return repo
+
+    def writable(self, kind: str, name: str, ref: str) -> Repo:
+        """Return a repository that may be written to: a pull request by its author too."""
+        found = re.fullmatch(r"refs/pr/(\d+)", ref)
+        if found is None:
+            return self.repo(kind, name, write=True)
+        repo, user = self.repo(kind, name), self.user(needed=True)
+        authors = {one.number: one.author for one in repo.discussions}
+        if user is None or user.role == "read" or authors.get(int(found[1])) != user.name:
+            raise HubFault(403, "Forbidden: this pull request is not yours")
         return repo
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import yaml
-from hub_handler import ORGANISATIONS, HubHandler
+from hub_handler import ORGANISATIONS
 from hub_store import Discussion, Entry, HubFault, Repo, now
+from hub_xet import XetRoutes
 
 NAME = r"[\w.-]+/[\w.-]+"
 API = re.compile(rf"/api/(models|datasets|spaces)/({NAME})(?:/(.*))?")
@@ -46,7 +47,7 @@ def card_problems(text: str) -> list[str]:
     return found
 
 
-class HubRoutes(HubHandler):
+class HubRoutes(XetRoutes):
     """Requests by their paths."""
 
     def route(self) -> None:
@@ -117,6 +118,8 @@ class HubRoutes(HubHandler):
             self.preupload(kind, name, more)
         elif what == "commit":
             self.commit(kind, name, more)
+        elif what in ("xet-read-token", "xet-write-token"):
+            self.xet_token(kind, name, what, more)
         elif what == "discussions":
             self.discussion_request(self.repo(kind, name), more)
         else:
@@ -205,7 +208,7 @@ class HubRoutes(HubHandler):
         headers = {"X-Repo-Commit": commit.sha, "ETag": f'"{entry.sha256 or entry.oid}"'}
         if entry.sha256:
             linked = {"X-Linked-Etag": f'"{entry.sha256}"', "X-Linked-Size": str(entry.size)}
-            headers |= linked
+            headers |= linked | self.xet_headers(kind, name, commit.sha, entry)
         self.send_file(self.store.file_of(entry), headers)
 
     # Writing.
@@ -217,17 +220,6 @@ class HubRoutes(HubHandler):
                 raise HubFault(409, f"Reference already exists: {branch}")
             repo.refs[f"refs/heads/{branch}"] = self.store.resolve(repo, "main").sha
         self.send_json({})
-
-    def writable(self, kind: str, name: str, ref: str) -> Repo:
-        """Return a repository that may be written to: a pull request by its author too."""
-        found = re.fullmatch(r"refs/pr/(\d+)", ref)
-        if found is None:
-            return self.repo(kind, name, write=True)
-        repo, user = self.repo(kind, name), self.user(needed=True)
-        authors = {one.number: one.author for one in repo.discussions}
-        if user is None or user.role == "read" or authors.get(int(found[1])) != user.name:
-            raise HubFault(403, "Forbidden: this pull request is not yours")
-        return repo
 
     def preupload(self, kind: str, name: str, revision: str) -> None:
         repo = self.writable(kind, name, self.ref(revision))
@@ -323,6 +315,7 @@ class HubRoutes(HubHandler):
                 raise HubFault(400, f"Invalid metadata in README.md: {'; '.join(problems)}")
             tree[path] = self.store.keep(content)
         elif key == "lfsFile":
+            self.take_from_xet(value["oid"])
             tree[path] = self.store.large(value["oid"])
         elif key == "deletedFile":
             if tree.pop(path, None) is None:

@@ -3,7 +3,8 @@
 It speaks the Hub's HTTP interface for data sets, models and Spaces: commits, large files by LFS
 (in parts too), branches, pull requests, private and gated repositories, organisations, read-only
 tokens, loading and streaming. It is not the Hub: its rules for cards are a small part of the real
-ones, and it has no Xet (set ``HF_HUB_DISABLE_XET=1``).
+ones. Without ``xet=True`` it has no Xet (set ``HF_HUB_DISABLE_XET=1``); with it the store is a
+folder, see ``hub_xet``.
 
     with LoopbackHub(folder) as hub:
         push_folder(publication, "alice/set", token="hf_alice", endpoint=hub.url)
@@ -25,6 +26,7 @@ from typing import Any
 from hub_handler import Fault, Settings
 from hub_routes import HubRoutes
 from hub_store import LARGE, Commit, Entry, HubStore, Repo
+from hub_xet import XetStore
 
 
 class _Server(ThreadingHTTPServer):
@@ -49,13 +51,23 @@ class LoopbackHub:
         folder: for the contents of files.
         page_size: entries in a page of a tree.
         multipart_over: bytes from which on a large file is sent in parts.
+        xet: answer those who upload and download by Xet.
     """
 
     def __init__(
-        self, folder: Path, *, page_size: int = 1_000, multipart_over: int = 64 << 20, port: int = 0
+        self,
+        folder: Path,
+        *,
+        page_size: int = 1_000,
+        multipart_over: int = 64 << 20,
+        port: int = 0,
+        xet: bool = False,
     ) -> None:
         self.store = HubStore(folder)
         self.settings = Settings(self.store, page_size, multipart_over)
+        if xet:
+            # Beside the folder: that one has files by their hash, and tests look through it.
+            self.settings.xet = XetStore(folder.with_name(f"{folder.name}-xet"))
         routes = type("Routes", (HubRoutes,), {"settings": self.settings})
         self._server = _Server(("127.0.0.1", port), routes)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -98,10 +110,10 @@ class LoopbackHub:
         repo.refs["refs/heads/main"] = made.sha
         return made
 
-    def put(self, name: str, contents: dict[str, bytes]) -> Commit:
+    def put(self, name: str, contents: dict[str, bytes], kind: str = "datasets") -> Commit:
         """Commit files of any kind to main, as a push would have."""
         made = {path: self._kept(path, content) for path, content in contents.items()}
-        repo = self.repo(name)
+        repo = self.repo(name, kind)
         head = self.store.commits[repo.refs["refs/heads/main"]]
         commit = self.store.add(head.tree | made, head.sha, "alice", "an earlier version")
         repo.refs["refs/heads/main"] = commit.sha

@@ -30,7 +30,11 @@ class Answers:
         for word, left in self.answers.items():
             if line.startswith(word) and left:
                 return left.pop(0) if len(left) > 1 else left[0]
-        return ""
+        return default or ""
+
+
+def beside(tmp_path: Path, name: str = "queries.jsonl") -> None:
+    (tmp_path / name).write_text('{"query": "a", "positive": "b"}\n')
 
 
 def written(tmp_path: Path, ask: Answers) -> Path:
@@ -40,6 +44,7 @@ def written(tmp_path: Path, ask: Answers) -> Path:
 
 
 def test_the_defaults_make_a_recipe(tmp_path: Path) -> None:
+    beside(tmp_path)
     recipe = load_recipe(written(tmp_path, Answers()))
     assert recipe.name == "my-recipe"
     assert recipe.data.queries is not None
@@ -64,7 +69,8 @@ def test_answers_go_where_they_belong(tmp_path: Path) -> None:
 
 def test_a_licence_is_that_of_the_files(tmp_path: Path) -> None:
     """A set has the licence of its sources: said of the set alone it would stay unknown."""
-    ask = Answers(Documents="BeIR/scifact:corpus", Licence="cc-by-4.0")
+    beside(tmp_path)
+    ask = Answers(Documents="BeIR/scifact:corpus", Licence=["CC BY 4", "cc-by-4.0"])
     data = load_recipe(written(tmp_path, ask)).data
     assert data.queries is not None
     assert data.corpus is not None
@@ -106,7 +112,52 @@ def test_init_and_check_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_check_looks_for_the_files(tmp_path: Path) -> None:
+    beside(tmp_path)
     path = written(tmp_path, Answers())
+    (tmp_path / "queries.jsonl").unlink()
     assert "line" in fail("recipe", "check", path)
-    (tmp_path / "queries.jsonl").write_text('{"query": "a", "positive": "b"}\n')
+    beside(tmp_path)
     succeed("recipe", "check", path)
+
+
+def test_a_file_that_is_not_there_is_asked_for_again(tmp_path: Path) -> None:
+    beside(tmp_path, "mine.jsonl")
+    ask = Answers(Queries=["./queries.jsonl", "./mine.jsonl"])
+    path = written(tmp_path, ask)
+    assert any("no such file or folder in the recipe's folder" in one for one in ask.asked)
+    succeed("recipe", "check", path)
+
+
+def test_without_files_the_builtin_collection_is_the_default(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, Answers())).data.builtin == "stdlib-docstrings"
+
+
+def test_judgements_on_the_hub_need_documents(tmp_path: Path) -> None:
+    """Said after all questions, the answers would be lost."""
+    ask = Answers(
+        Queries="BeIR/scifact:queries", Judgements="BeIR/scifact-qrels",
+        Documents=["", "BeIR/scifact:corpus"],
+    )  # fmt: skip
+    data = load_recipe(written(tmp_path, ask)).data
+    assert str(data.corpus) == "BeIR/scifact:corpus"
+    assert any("so the documents are needed" in one for one in ask.asked)
+
+
+def test_yes_or_no_is_one_of_them(tmp_path: Path) -> None:
+    ask = Answers(Estimate=["perhaps", "n"])
+    assert load_recipe(written(tmp_path, ask)).evaluation.false_negatives == ()
+    assert any("'perhaps' is neither yes nor no" in one for one in ask.asked)
+
+
+def test_a_preset_brings_its_number(tmp_path: Path) -> None:
+    assert (
+        load_recipe(written(tmp_path, Answers(Strategy="nv-retriever"))).mining.num_negatives == 4
+    )
+
+
+def test_answers_that_end_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    done = CliRunner().invoke(app, ["recipe", "init", str(path)], input="mine\n")
+    assert done.exit_code == 1
+    assert "the input ended before all questions were answered" in done.output
+    assert not path.exists()

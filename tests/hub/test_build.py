@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -10,16 +11,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
+from rich.console import Console
 from tiny_models import save_bi_encoder
 
 from hf_hardneg import OfflineMiner
-from hf_hardneg.errors import HubError, OutputError, QueryError, RecipeError
+from hf_hardneg.errors import HardNegError, HubError, OutputError, QueryError, RecipeError
 from hf_hardneg.hub import card_sources, configs
-from hf_hardneg.hub.build import Built, build, command_of
+from hf_hardneg.hub.build import Built, build
 from hf_hardneg.hub.configs import queries_of
 from hf_hardneg.hub.dry_run import plan_of
 from hf_hardneg.hub.publish import publish
 from hf_hardneg.hub.recipe import load_recipe
+from hf_hardneg.hub.recipe_facts import command_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.reproduce import reproduce
 from hf_hardneg.query_sources import load_queries
@@ -86,11 +89,6 @@ def test_it_is_the_same_bytes_again_and_names_no_place_of_this_machine(
     recipe = load_recipe(tmp_path / "elsewhere" / "beir-folder.yaml")
     build(recipe, tmp_path / "two", cache_dir=tmp_path / "other", num_proc=2)
     one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
-    for files in (one, two):  # seconds are no part of the result
-        report = json.loads(files.pop("hardneg/report.json"))
-        assert report["report"]["seconds"]
-        card = files.pop("README.md").decode()
-        assert str(tmp_path) not in json.dumps(report) + card
     assert one == two
     assert all(str(tmp_path).encode() not in content for content in one.values())
 
@@ -127,6 +125,21 @@ def test_training_on_the_held_out_queries_is_not_published(home: Path, tmp_path:
     assert forced.facts.forced
     card = (tmp_path / "forced" / "README.md").read_text()
     assert "all the same" in card or "although" in card
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("evaluation.held_out.split", "tset", r"evaluation\.held_out\.split: .* 'test'\?"),
+        ("data.split", "trian", r"data\.split: .* Did you mean 'train'\?"),
+    ],
+)
+def test_a_split_that_is_not_there_is_told_before_the_work(
+    home: Path, tmp_path: Path, key: str, value: str, said: str
+) -> None:
+    with pytest.raises(HardNegError, match=f"^--set {key}: {said}"):
+        built(home, tmp_path / "out", **{key: value})
+    assert not (tmp_path / "cache" / "maps").exists()
 
 
 def test_a_recipe_without_a_repository_is_not_published(home: Path, tmp_path: Path) -> None:
@@ -200,6 +213,23 @@ def test_a_file_that_was_changed_in_the_set_is_not_identical(home: Path, tmp_pat
         ("ids", "differs", 3),
         ("queries", "new", None),
     ]
+
+
+def test_a_shard_that_the_recipe_has_not_made_is_named(home: Path, tmp_path: Path) -> None:
+    """Whoever loads the config gets its rows too."""
+    out = tmp_path / "out"
+    built(home, out)
+    own = next((out / "data" / "ids").iterdir())
+    shutil.copy(own, own.with_name("train-00000-of-00009.parquet"))
+    own.with_name("notes.txt").write_text("is not loaded")
+    again = reproduce(str(out), data=home, cache_dir=tmp_path / "cache")
+    assert [(one.path, one.what) for one in again.differences] == [
+        ("data/ids/train-00000-of-00009.parquet", "extra")
+    ]
+    assert again.files == len(CONFIGS) + 1
+    shown = Console(record=True, width=200, file=io.StringIO())
+    shown.print(again)
+    assert "there, not made by the recipe" in shown.export_text()
 
 
 def test_a_config_of_another_set_is_not_compared(home: Path, tmp_path: Path) -> None:
@@ -313,3 +343,39 @@ def test_a_search_that_is_too_shallow_to_rank_is_told_of(home: Path, tmp_path: P
     made = built(home, tmp_path / "out", **{"mining.strategy": "bm25@4"})
     assert [one.what for one in made.facts.ranking] == ["BM25"]  # one of its own, ten deep
     assert "too few for MRR@10: that of BM25 is of" in (tmp_path / "out" / "README.md").read_text()
+
+
+def roles(made: Recipe, miner: OfflineMiner | None = None) -> list[tuple[str, str]]:
+    own = miner or OfflineMiner("bm25", corpus=["a b", "c d"], num_negatives=1)
+    return [(one.role, one.name) for one in card_sources.sources_of(made, own)]
+
+
+def test_each_role_of_a_source_is_listed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe_of(home)
+    name = "example-data"
+    assert roles(made) == [("queries", name), ("corpus", name), ("judgements", name)]
+    (home / "pairs.jsonl").write_text('{"query": "a", "positive": "b"}\n')
+    pairs = recipe_of(home, data={"queries": "./pairs.jsonl"})
+    assert roles(pairs) == [("queries", "pairs.jsonl"), ("corpus (the positives)", "pairs.jsonl")]
+    monkeypatch.setattr(card_sources, "brings_corpus", lambda _: True)
+    assert roles(pairs)[1] == ("corpus", "the texts in the index of bm25")
+
+
+def test_one_source_is_one_line_of_the_card(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built(home, out)
+    text = (out / "README.md").read_text()
+    assert "| queries, corpus, judgements | example-data |" in text
+    told = json.loads((out / "hardneg/report.json").read_text())["sources"]
+    assert [one["role"] for one in told] == ["queries", "corpus", "judgements"]
+
+
+def test_a_cross_encoder_s_revision_stands_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_sources, "model_commit", lambda name, revision: None)
+    strategy = "bm25+risk(cross_encoder='org/ce', revision='v2')"
+    miner = OfflineMiner(strategy, corpus=["a b", "c d"], num_negatives=1)
+    monkeypatch.setattr(
+        OfflineMiner, "recipe", lambda self: {"models": {"risk": {"model": "org/ce"}}}
+    )
+    model = card_sources.sources_of(load_recipe(RECIPES / "stdlib-docstrings.yaml"), miner)[-1]
+    assert (model.name, model.revision) == ("org/ce", "v2")

@@ -130,35 +130,14 @@ def test_a_licence_that_the_hub_has_no_name_for(facts: CardFacts) -> None:
     assert (values["license"], values["license_name"]) == ("other", "psf-2.0")
 
 
-def test_a_card_that_is_there_keeps_what_is_not_ours(facts: CardFacts) -> None:
-    theirs = "---\nannotations: mine\ntags: [own]\nlicense: mit\n---\n# My title\n\nMy words.\n"
-    first = card_text(facts, theirs)
-    values, body = split_card(first)
-    assert values is not None
-    assert (values["annotations"], values["license"]) == ("mine", "cc-by-sa-4.0")
-    assert values["tags"][:2] == ["own", "hf-hardneg"]
-    assert body.lstrip().startswith("# My title\n\nMy words.\n\n<!-- hf-hardneg: ")
-    after = first + "\nMore of mine.\n"
-    again = card_text(facts, after)
-    assert again == after
-    assert card_text(facts, card_text(facts)) == card_text(facts)
-
-
 def test_the_drawing_is_the_same_each_time(facts: CardFacts) -> None:
     drawn = plots.draw_scores(facts.report)
     assert drawn.startswith(b"\x89PNG")
     assert drawn == plots.draw_scores(facts.report)
 
 
-def test_configs_of_others_stay_and_those_that_were_ours_go(facts: CardFacts) -> None:
-    theirs = (
-        "---\nconfigs:\n- {config_name: own, data_files: own.csv, default: true}\n---\n# Mine\n"
-    )
-    first = card_text(facts, theirs)
-    fewer = card_text(replace(facts, configs=facts.configs[:1]), first)
-    for text, names in ((first, [one.name for one in facts.configs]), (fewer, ["n-tuple"])):
-        values, _ = split_card(text)
-        assert values is not None
-        assert [one["config_name"] for one in values["configs"]] == ["own", *names]
-        assert [one["config_name"] for one in values["configs"] if one.get("default")] == ["own"]
-        assert check_card(text) == []
+def test_a_config_of_a_data_set_is_found_by_the_data_set(facts: CardFacts) -> None:
+    sources = tuple(replace(one, name=f"{one.name}:{one.role}") for one in facts.sources)
+    values, _ = split_card(card_text(replace(facts, sources=sources)))
+    assert values is not None
+    assert values["source_datasets"] == ["alice/tiny"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hf_hardneg.errors import FormatError
-from hf_hardneg.hub.metadata import check_card, front_matter, size_of, split_card
+from hf_hardneg.hub.card_parts import metadata_text
+from hf_hardneg.hub.metadata import check_card, size_of, split_card
 
 
 def card(metadata: str) -> str:
@@ -78,7 +79,7 @@ def test_sizes(rows: int, size: str) -> None:
 
 def test_metadata_comes_back_as_it_was() -> None:
     values = {"language": ["no", "en"], "pretty_name": "a\n---\nlicense: mit", "tags": ["yes", "1"]}
-    read, body = split_card(front_matter(values) + "# a\n")
+    read, body = split_card(metadata_text(values) + "# a\n")
     assert (read, body) == (values, "# a\n")
 
 

@@ -81,3 +81,38 @@ def test_a_damaged_report(beir: Collection, tmp_path: Path) -> None:
     folder = mine(beir, tmp_path / "mined")
     (folder / "hardneg/report.json").write_text('{"strategy": "bm25"}')
     assert "no report of this version" in fail("card", folder)
+
+
+def test_a_card_that_is_there_keeps_what_is_not_ours(beir: Collection, tmp_path: Path) -> None:
+    folder = mine(beir, tmp_path / "mined", "--file-format", "parquet")
+    path = folder / "README.md"
+    path.write_text(
+        "---\nannotations: mine\ntags: [own]\nlicense: mit\n---\n# My title\n\nWords.\n"
+    )
+    succeed("card", folder, "--licence", "cc-by-4.0")
+    values, body = split_card(path.read_text())
+    assert values is not None
+    assert (values["annotations"], values["license"]) == ("mine", "cc-by-4.0")
+    assert values["tags"][:2] == ["own", "hf-hardneg"]
+    assert body.startswith("# My title\n\nWords.\n\n<!-- hf-hardneg: columns")
+    after = path.read_text() + "\nMore of mine.\n"
+    path.write_text(after)
+    succeed("card", folder, "--licence", "cc-by-4.0")
+    assert path.read_text() == after
+    path.write_text("---\nlicense: mit\nlicense: mit\n---\n")
+    assert "stands twice" in fail("card", folder)
+
+
+def test_configs_of_an_earlier_set_go_from_the_card(beir: Collection, tmp_path: Path) -> None:
+    folder, words = tmp_path / "mined", "# Mine\n"
+    for form, kind in (("columns", "parquet"), ("n-tuple", "arrow")):
+        mine(beir, folder, "--overwrite", "--output-format", form, "--file-format", kind)
+        path = tmp_path / "CARD.md"
+        if not path.exists():
+            path.write_text(words)
+        succeed("card", folder, "--output", path)
+    values, body = split_card(path.read_text())
+    assert values is not None
+    assert "configs" not in values
+    assert body.startswith(f"{words}\n<!-- hf-hardneg: n-tuple -->")
+    assert body.count("<!-- hf-hardneg: ") == 1

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from publications import contents
 
+from hf_hardneg.hub.build import build
+from hf_hardneg.hub.recipe import load_recipe
+
+RECIPE = Path(__file__).parents[2] / "hub_recipes" / "beir-folder.yaml"
 LAUNCH = Path(__file__).parents[2] / "hub_recipes" / "launch"
 SCRIPTS = sorted(LAUNCH.glob("*.sh"))
 CONFIGS = sorted(LAUNCH.glob("*.yaml"))
@@ -17,7 +24,7 @@ def run(script: Path, *arguments: str, folder: Path, **environment: str) -> str:
     """Run a script with an ``accelerate`` that says what it was called with."""
     for name, body in {
         "accelerate": 'printf "%s\\n" "$@"',
-        "scontrol": "echo node-a; echo node-b",
+        "scontrol": "echo node-a; seq 100000",  # more than a pipe holds
         "srun": 'shift; exec "$@"',
     }.items():
         (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
@@ -85,3 +92,49 @@ def test_what_is_launched(path: Path, tmp_path: Path) -> None:
 def test_without_a_recipe_it_says_what_is_missing(path: Path, tmp_path: Path) -> None:
     said = run(path, folder=tmp_path, **CALLS[path.stem])
     assert said.startswith("2: usage: ")
+
+
+def on_two_machines(folder: Path, caches: tuple[Path, Path]) -> list[tuple[int, str]]:
+    """Run a recipe as two machines do that share a disk; return status and output of each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = []
+    for rank, cache in enumerate(caches):
+        line = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank",
+                str(rank), "--master_addr", "127.0.0.1", "--master_port", port,
+                "--nproc_per_node", "1", "-m", "hf_hardneg", "run", str(RECIPE), "--output",
+                str(folder / f"out-{rank}")]  # fmt: skip
+        own = {"HF_HOME": str(folder / f"hf-{rank}"), "HF_HARDNEG_CACHE": str(cache)}
+        started.append(
+            subprocess.Popen(
+                line, env={**os.environ, "OMP_NUM_THREADS": "1", **own}, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+        )  # fmt: skip
+    told = [process.communicate(timeout=300)[0] for process in started]
+    return [(process.returncode, text) for process, text in zip(started, told, strict=True)]
+
+
+def test_two_machines_that_share_the_cache_make_what_one_makes(tmp_path: Path) -> None:
+    done = on_two_machines(tmp_path, (tmp_path / "cache", tmp_path / "cache"))
+    assert [status for status, _ in done] == [0, 0], done
+    assert not (tmp_path / "out-1").exists()  # machine 0 writes
+    build(load_recipe(RECIPE), tmp_path / "alone", cache_dir=tmp_path / "other")
+    told = ("README.md", "hardneg/report.json")  # they have seconds
+    alone, both = (
+        {path: content for path, content in contents(tmp_path / name).items() if path not in told}
+        for name in ("alone", "out-0")
+    )
+    assert alone == both
+    assert any(path.startswith("data/") for path in both)
+
+
+def test_machines_that_do_not_share_the_cache_are_told_so(tmp_path: Path) -> None:
+    done = on_two_machines(tmp_path, (tmp_path / "cache-0", tmp_path / "cache-1"))
+    for rank, (status, text) in enumerate(done):
+        assert status == 1
+        assert "these do not see what process 0 writes into its cache folder: 1." in text
+        assert str(tmp_path / f"cache-{rank}") in text
+    assert not (tmp_path / "out-0").exists()
+    assert not list((tmp_path / "cache-0").iterdir())

@@ -183,3 +183,36 @@ def test_publications_beside_each_other_have_folders_of_their_own() -> None:
     both = merge_cards(second, place_card(first, sidecar_home(second, first), sidecars))
     assert sidecar_home(both, first) == "hardneg/ids/"
     assert sidecar_home(both, card(["n-tuple"])) == "hardneg/"
+
+
+def test_where_all_configs_are_ours_what_ours_says_goes() -> None:
+    """A licence or a size that was taken back must not stay beside the new one."""
+    theirs = "---\nannotations: mine\ntags: [own]\nlicense: other\nlicense_name: x\n---\n# Mine\n"
+    sized = "license: mit\nsize_categories: [n<1K]"
+    first = merge_cards(theirs, card(["ids"], tags=["new"]).replace("license: mit", sized))
+    told = metadata(first)
+    assert (told["annotations"], told["license"], told["tags"]) == ("mine", "mit", ["own", "new"])
+    assert "license_name" not in told
+    anew = card(["ids"], licence="cc-by-4.0")
+    again = merge_cards(first, anew.replace("configs:", "size_categories: [1K<n<10K]\nconfigs:"))
+    assert metadata(again)["license"] == "cc-by-4.0"
+    assert metadata(again)["size_categories"] == ["1K<n<10K"]
+    assert "# Mine\n" in again
+
+
+def test_instead_of_an_earlier_card_of_the_same_set() -> None:
+    """On this machine one folder holds one set: its old configs are gone, those of others stay."""
+    first = merge_cards(FOREIGN, card(["columns", "ids"], body="first"), instead=True)
+    again = merge_cards(first + "\nMore of mine.\n", card(["triplet"], body="2nd"), instead=True)
+    assert names(again) == ["raw", "triplet"]
+    assert body(again) == (
+        body(FOREIGN) + "\n<!-- hf-hardneg: triplet -->\n2nd\n<!-- /hf-hardneg -->\n"
+        "\nMore of mine.\n"
+    )
+    assert merge_cards(again, card(["triplet"], body="2nd"), instead=True) == again
+    assert names(merge_cards(first, card(["triplet"]))) == ["raw", "columns", "ids", "triplet"]
+
+
+def test_a_key_that_stands_twice_is_not_lost_in_silence() -> None:
+    with pytest.raises(HubError, match=r"YAML in front of my\.md .* 'license' stands twice"):
+        merge_cards("---\nlicense: mit\nlicense: gpl\n---\n", card(["ids"]), name="my.md")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from datasets import load_dataset
+from hub_processes import LOAD, spawn
 from hub_server import LoopbackHub
 from publications import NAME, contents, publication, push
 
@@ -24,30 +22,6 @@ while not Path(go).exists():
 done = push_folder(folder, name, append=True, say=print)
 print(done.tries, flush=True)
 """
-LOAD = """
-import json, sys
-from datasets import get_dataset_config_names, load_dataset
-name, *configs = sys.argv[1:]
-found = {"names": get_dataset_config_names(name)}
-for config in configs:
-    whole = load_dataset(name, config, split="train")
-    streamed = load_dataset(name, config, split="train", streaming=True)
-    found[config] = [whole.features.to_dict(), whole[:]]
-    found[config] += [streamed.features.to_dict(), list(streamed)]
-print(json.dumps(found))
-"""
-
-
-def spawn(hub: LoopbackHub, home: Path, script: str, *words: object) -> subprocess.Popen[str]:
-    """Start a process whose Hub is on loopback from its first import on."""
-    environment = {
-        **os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_alice", "HF_HOME": str(home),
-        "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1",
-    }  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, words)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
 
 
 def test_four_processes_push_four_configs_at_once(hub: LoopbackHub, tmp_path: Path) -> None:

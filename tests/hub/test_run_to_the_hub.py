@@ -97,9 +97,6 @@ def test_from_raw_data_to_the_hub_and_back(
     model = save_bi_encoder(tmp_path / "model")
     trained = called(environment, script, NAME, tmp_path / "steps", model)
     assert trained.strip().endswith("trained")
-    once_more = [*asked, "--output", out, "--overwrite", "--push", "--format", "json"]
-    second = json.loads(called(environment, *once_more))["pushed"]
-    assert second["repository"] == NAME
 
 
 def test_two_processes_write_the_bytes_of_one(tmp_path: Path) -> None:
@@ -113,7 +110,7 @@ def test_two_processes_write_the_bytes_of_one(tmp_path: Path) -> None:
         {
             str(path.relative_to(folder)): path.read_bytes()
             for path in folder.rglob("*")
-            if path.is_file() and path.name not in ("report.json", "README.md")  # they have seconds
+            if path.is_file()
         }
         for folder in (tmp_path / "one", tmp_path / "two")
     )

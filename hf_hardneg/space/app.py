@@ -1,0 +1,176 @@
+"""The app: which set is open, and the views of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from hf_hardneg.errors import HardNegError
+from hf_hardneg.pages import number
+from hf_hardneg.space.api import add_endpoints
+from hf_hardneg.space.browse import Browse, Who
+from hf_hardneg.space.desk import Desk, caller_of_request
+from hf_hardneg.space.judge import Judge
+from hf_hardneg.space.overview import OverviewView
+from hf_hardneg.space.parts import Parts
+from hf_hardneg.space.render import alert, html
+from hf_hardneg.space.settings import SpaceSettings
+from hf_hardneg.space.shelf import Shelf, Wish
+
+__all__ = ["build_app", "launch", "launch_options"]
+
+HERE = Path(__file__).parent
+TITLE = "Hard negatives"
+AT_ONCE = 16
+"""Calls that are answered at the same time."""
+VIEWS = ("overview", "browse", "decide", "judge", "compare")
+
+
+def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
+    """Return the app, ready to be launched with :func:`launch_options`.
+
+    Args:
+        settings: what is open at the start, where labels go, and who may do what.
+    """
+    settings = settings or SpaceSettings()
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
+        wish = gr.State(Wish())
+        parts = Parts(settings, Shelf(settings), Desk(settings), wish)
+        with gr.Row(elem_classes="hn-bar"):
+            data = gr.Textbox(
+                label="Mined set",
+                placeholder=_placeholder(settings),
+                scale=6,
+                elem_id="hn-data",
+            )
+            config = gr.Dropdown(
+                [], label="Config", scale=2, allow_custom_value=True, elem_id="hn-config"
+            )
+            button = gr.Button("Open", variant="primary", scale=1, min_width=90)
+            if not settings.local:
+                gr.LoginButton(scale=1, min_width=160)
+        head = gr.HTML(elem_classes="hn-scope", elem_id="hn-head")
+        with gr.Tabs() as tabs:
+            with gr.Tab("Overview", id="overview"):
+                overview = OverviewView.build(parts)
+            with gr.Tab("Browse", id="browse"):
+                browse = Browse.build(parts)
+            with gr.Tab("Judge", id="judge"):
+                judge = Judge.build(parts)
+        shown = [wish, data, config, head, *overview.outputs, *browse.outputs, *judge.outputs]
+
+        def opened(asked: Wish, row: int, request: gr.Request, profile: Any) -> list[Any]:  # noqa: ANN401
+            caller = caller_of_request(settings, request, profile)
+            try:
+                found = parts.shelf.get(asked)
+                values = [
+                    *overview.at(asked),
+                    *browse.at(asked, row, Who(caller, str(request.session_hash or ""))),
+                    *judge.at(asked),
+                ]
+            except HardNegError as error:
+                kept = [gr.skip()] * (len(shown) - 4)
+                return [gr.skip(), asked.data, gr.skip(), alert(error), *kept]
+            inspected = found.inspected
+            choices = gr.Dropdown(
+                choices=list(inspected.configs), value=inspected.config or None,
+                interactive=True, visible=bool(inspected.configs),
+            )  # fmt: skip
+            head_shown = html(
+                "head.html",
+                name=inspected.name,
+                strategy=inspected.strategy,
+                rows=number(len(inspected)),
+                notes=inspected.notes,
+                me=caller.name,
+                why_not=caller.why_not,
+            )
+            return [asked, found.wish.data, choices, head_shown, *values]
+
+        def first(request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
+            asked = dict(request.query_params or {})
+            wanted = Wish(asked.get("repo", ""), asked.get("config", ""))
+            row = asked.get("row", "0")
+            tab = asked.get("view") or ("browse" if "row" in asked else "overview")
+            values = opened(wanted, int(row) if row.isdigit() else 0, request, profile)
+            return [gr.Tabs(selected=tab if tab in VIEWS else "overview"), *values]
+
+        def chosen(
+            name: str, choice: str | None, request: gr.Request, profile: gr.OAuthProfile | None
+        ) -> list[Any]:
+            return opened(Wish(name or "", choice or ""), 0, request, profile)
+
+        def other(name: str, request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
+            return opened(Wish(name or ""), 0, request, profile)
+
+        app.load(first, None, [tabs, *shown], api_name="first", api_visibility="private")
+        config.input(
+            chosen, [data, config], shown, api_name="open_config", api_visibility="private"
+        )
+        gr.on([button.click, data.submit], other, data, shown, api_name="open",
+              api_visibility="private")  # fmt: skip
+        add_endpoints(parts, browse)
+    app.queue(default_concurrency_limit=AT_ONCE, max_size=256)
+    return app
+
+
+def _placeholder(settings: SpaceSettings) -> str:
+    if settings.local:
+        return "a folder, a file, or org/name on the Hub; empty for the one this was started with"
+    return "org/name on the Hub; empty for Python's standard library"
+
+
+def launch_options() -> dict[str, Any]:
+    """Return what :meth:`gradio.Blocks.launch` is given: looks, and nothing from outside."""
+    return {
+        "theme": gr.themes.Default(
+            font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+            font_mono=["ui-monospace", "Consolas", "monospace"],
+        ),
+        "css": (HERE / "style.css").read_text(encoding="utf-8"),
+        "footer_links": ["api", "settings"],
+        "ssr_mode": False,
+        "max_threads": 40,
+    }
+
+
+def launch(
+    settings: SpaceSettings | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = False,
+    block: bool = True,
+) -> str:
+    """Start the app; return its address.
+
+    Args:
+        settings: of the app.
+        host: address to listen at.
+        port: default: the first free one from 7860 on.
+        open_browser: open it in the browser of this machine.
+        block: stay until it is interrupted.
+
+    Raises:
+        HardNegError: the set of the settings cannot be opened, or the port is taken.
+    """
+    app = build_app(settings)
+    try:
+        _, url, _ = app.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=open_browser,
+            prevent_thread_lock=True,
+            quiet=True,
+            **launch_options(),
+        )
+    except OSError as error:
+        raise HardNegError(
+            f"port {port or 'from 7860 on'} of {host} cannot be listened at: {error}. Name another "
+            "with --port."
+        ) from error
+    if block:
+        app.block_thread()
+    return str(url)

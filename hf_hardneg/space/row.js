@@ -1,0 +1,65 @@
+// One row: buttons and keys. `element`, `trigger`, `watch` are given by Gradio.
+const typing = (target) => target && (target.isContentEditable ||
+  /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+const cards = () => Array.from(element.querySelectorAll("[data-hn-card]"));
+const shown = () => element.offsetParent !== null;
+let last = null;
+
+const say = (card, label) => {
+  last = Number(card.dataset.hnCard);
+  const note = card.querySelector("[data-hn-note]");
+  const row = element.querySelector("[data-hn-row]");
+  trigger("click", { row: Number(row.dataset.hnRow), place: last, label, note: note ? note.value : "" });
+};
+const press = (name) => {
+  const button = document.getElementById(name);
+  if (button) (button.tagName === "BUTTON" ? button : button.querySelector("button"))?.click();
+};
+const focus = (place) => {
+  const all = cards();
+  if (all.length) all[Math.max(0, Math.min(place, all.length - 1))].focus();
+};
+const address = () => {
+  const row = element.querySelector("[data-hn-link]");
+  if (row && shown()) history.replaceState(null, "", row.dataset.hnLink);
+};
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-hn-label]");
+  if (button) say(button.closest("[data-hn-card]"), button.dataset.hnLabel);
+});
+element.addEventListener("change", (event) => {  // a note written after the label goes with it
+  const note = event.target.closest("[data-hn-note]");
+  if (!note) return;
+  const card = note.closest("[data-hn-card]");
+  const pressed = card.querySelector('[data-hn-label][aria-pressed="true"]');
+  if (pressed) say(card, pressed.dataset.hnLabel);
+});
+
+const KEYS = { f: "false_negative", t: "true_negative", u: "unsure", b: "bad_query" };
+document.addEventListener("keydown", (event) => {
+  if (!element.isConnected || !shown() || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (typing(event.target)) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  if (event.target.closest?.("[role=tablist]")) return;
+  const inside = document.activeElement?.closest?.("[data-hn-card]");
+  const place = inside ? Number(inside.dataset.hnCard) : -1;
+  if (event.key === "n" || event.key === "ArrowRight") press("hn-next");
+  else if (event.key === "p" || event.key === "ArrowLeft") press("hn-previous");
+  else if (event.key === "j") focus(place + 1);
+  else if (event.key === "k") focus(place - 1);
+  else if (/^[1-9]$/.test(event.key)) focus(Number(event.key) - 1);
+  else if (KEYS[event.key]) {
+    const card = inside || cards()[0];
+    if (card) say(card, KEYS[event.key]);
+  } else return;
+  event.preventDefault();
+});
+watch("value", () => {
+  address();
+  if (last !== null) focus(last);
+  last = null;
+});
+address();

@@ -1,0 +1,196 @@
+"""The sets that are open: each is opened once, whoever asks, and the least used is closed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from hf_hardneg.cache import cache_root
+from hf_hardneg.errors import FormatError
+from hf_hardneg.inspection import InspectedSet, open_inspected
+from hf_hardneg.inspection.finding_rows import RowFinder
+from hf_hardneg.inspection.judging import JudgingTask
+from hf_hardneg.inspection.overview import Overview, overview_of
+from hf_hardneg.inspection.remote import open_from_hub
+from hf_hardneg.inspection.set_identity import set_identity
+from hf_hardneg.inspection.suspicion import Suspicion
+from hf_hardneg.space.settings import SpaceSettings
+
+__all__ = ["DEMO", "Opened", "Shelf", "Wish"]
+
+DEMO = "Python's standard library"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which set somebody wants to see.
+
+    Attributes:
+        data: a path or the name of a set on the Hub; empty for the one of the settings.
+        config: of it; empty for the first there is.
+    """
+
+    data: str = ""
+    config: str = ""
+
+
+@dataclass(slots=True)
+class Opened:
+    """A set that is open.
+
+    Attributes:
+        wish: what was asked for.
+        inspected: the set.
+        suspicion: what is suspicious in its rows.
+        finder: finds rows in it.
+        own: whether it is the set of the settings.
+    """
+
+    wish: Wish
+    inspected: InspectedSet
+    suspicion: Suspicion
+    finder: RowFinder
+    own: bool = False
+    _overview: Overview | None = None
+    _identity: str = ""
+    _tasks: dict[int, JudgingTask] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _drawing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def identity(self) -> str:
+        """What tells the set from others."""
+        with self._lock:
+            if not self._identity:
+                self._identity = set_identity(self.inspected.mined)
+            return self._identity
+
+    @property
+    def link(self) -> dict[str, str]:
+        """Parts of the address that open it again; none for the set that the app begins with."""
+        found = {"repo": "" if self.own else self.wish.data, "config": self.wish.config}
+        return {name: value for name, value in found.items() if value}
+
+    def close(self) -> None:
+        """End what is still being worked out; nothing of it is lost."""
+        self.suspicion.stop()
+        self.finder.close()
+
+    def task(self, folder: Path, size: int) -> JudgingTask:
+        """Return the sample of so many pairs to be judged, drawn once and kept in a folder."""
+        identity = self.identity
+        with self._drawing:  # a lock of its own: drawing from many rows takes a while
+            if size not in self._tasks:
+                self._tasks[size] = JudgingTask.open(
+                    self.inspected.mined, folder, identity, size=size
+                )
+            return self._tasks[size]
+
+    def overview(self) -> Overview:
+        """Return its overview, worked out once."""
+        with self._lock:
+            if self._overview is None:
+                self._overview = overview_of(self.inspected)
+            return self._overview
+
+
+class Shelf:
+    """Opens sets and keeps a few of them open.
+
+    Args:
+        settings: what may be opened, and how many sets are kept.
+    """
+
+    def __init__(self, settings: SpaceSettings) -> None:
+        """Begin with nothing open."""
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._opening: dict[Wish, threading.Lock] = {}
+        self._open: OrderedDict[Wish, Opened] = OrderedDict()
+
+    def get(self, wish: Wish) -> Opened:
+        """Return a set, opening it where it is not open.
+
+        Raises:
+            FormatError: it may not be opened here, or is no mined set.
+            HubError: it is not on the Hub, or cannot be read.
+        """
+        wish = self._named(wish)
+        with self._lock:
+            found = self._open.get(wish)
+            if found is not None:
+                self._open.move_to_end(wish)
+                return found
+            mine = self._opening.setdefault(wish, threading.Lock())
+        with mine:  # others that want the same set wait for it, the rest go on
+            with self._lock:
+                found = self._open.get(wish)
+            if found is None:
+                found = self._opened(wish)
+                with self._lock:
+                    self._open[wish] = found
+                    closed = self._over()
+                    self._opening.pop(wish, None)
+                for one in closed:
+                    one.close()
+        return found
+
+    def _over(self) -> list[Opened]:
+        """Take the least used sets off the shelf, as many as are too many."""
+        closed = []
+        while len(self._open) > self._settings.opened_at_most:
+            closed.append(self._open.popitem(last=False)[1])
+        return closed
+
+    def _named(self, wish: Wish) -> Wish:
+        """Return the same with the set of the settings where none is named."""
+        data = wish.data.strip()
+        if not data or data == self._settings.data:
+            return Wish(self._settings.data, wish.config or self._settings.config or "")
+        return Wish(data, wish.config)
+
+    def _opened(self, wish: Wish) -> Opened:
+        own = wish.data == self._settings.data
+        inspected = self._open_set(wish, own=own)
+        suspicion = Suspicion(inspected)
+        suspicion.start()
+        return Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion), own)
+
+    def _open_set(self, wish: Wish, *, own: bool) -> InspectedSet:
+        if not wish.data:
+            return open_inspected(demo_folder(), name=DEMO)
+        is_path = os.path.exists(Path(wish.data).expanduser())
+        if is_path and (own or self._settings.local):
+            beside = self._settings if own else SpaceSettings()
+            return open_inspected(
+                wish.data, config=wish.config or None, corpus=beside.corpus,
+                queries=beside.queries, pool=beside.pool, split=beside.split,
+            )  # fmt: skip
+        _check_name(wish.data, local=self._settings.local)
+        split = self._settings.split if own else None
+        fetch = partial(open_from_hub, public_only=not self._settings.local)
+        return fetch(wish.data, wish.config or None, split=split)
+
+
+def _check_name(name: str, *, local: bool) -> None:
+    """Refuse what is no name on the Hub, before the Hub is asked or a path is told apart."""
+    if name.count("/") == 1 and not name.startswith((".", "/", "~", "-")) and "\\" not in name:
+        return
+    what = "a file or folder of this machine, or " if local else ""
+    raise FormatError(
+        f"{name!r} cannot be opened: expected {what}the name of a data set on the Hub (org/name)."
+    )
+
+
+def demo_folder() -> Path:
+    """Return the folder of the demonstration's set, mined now if it is not there."""
+    from hf_hardneg.demo import run_demo
+
+    folder = cache_root() / "space" / "demo"
+    if not (folder / "hardneg" / "pool.parquet").is_file():
+        run_demo(folder)
+    return folder

@@ -1,0 +1,187 @@
+"""Opening a mined set: every part of it is found, and what is shown is what the files say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from hf_hardneg import Corpus, OfflineMiner
+from hf_hardneg.errors import FormatError, PoolError
+from hf_hardneg.inspection import InspectedSet, RowView, open_inspected
+from hf_hardneg.outputs import report_sidecars, write_mined
+from hf_hardneg.pool_files import pool_files
+
+DOCUMENTS = {
+    f"d{place}": f"topic{place % 9} shared words number{place} and topic{place % 5}"
+    for place in range(60)
+}
+QUERIES = 20
+STRATEGY = "bm25@12+margin(relative=0.05)"
+
+
+@pytest.fixture(scope="module")
+def miner() -> OfflineMiner:
+    return OfflineMiner(STRATEGY, corpus=Corpus(DOCUMENTS), num_negatives=3)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Dataset:
+    return Dataset.from_dict(
+        {
+            "query_id": [f"q{place}" for place in range(QUERIES)],
+            "query": [f"topic{place % 9} number{place}" for place in range(QUERIES)],
+            "positive_ids": [[f"d{place + 9 * (place % 2)}"] for place in range(QUERIES)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(miner: OfflineMiner, pairs: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("mined") / "set"
+    pool = miner.retrieve(pairs)
+    mined = miner.select(pool)
+    report = miner.report(mined)
+    write_mined(
+        mined,
+        place,
+        sidecars=lambda _: report_sidecars(report.to_json(), miner.recipe()),
+        beside=pool_files(miner, pool),
+    )
+    return place
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path) -> InspectedSet:
+    return open_inspected(folder)
+
+
+def test_what_is_known_of_the_set(opened: InspectedSet) -> None:
+    assert (len(opened), opened.name, opened.strategy) == (QUERIES, "set", STRATEGY)
+    assert opened.pool is not None
+    assert len(opened.pool) == QUERIES
+    assert opened.corpus is not None
+    assert opened.stages[-2:] == ("margin", "duplicate-text")
+    assert opened.recipe["num_negatives"] == 3
+    assert opened.notes == ()
+
+
+@pytest.mark.parametrize("number", range(QUERIES))
+def test_every_row_is_what_the_pool_and_the_rows_say(
+    opened: InspectedSet, miner: OfflineMiner, pairs: Dataset, number: int
+) -> None:
+    pool = miner.outcomes(miner.retrieve(pairs))[number]
+    mined = miner.mine(pairs)[number]
+    row = opened.row(number)
+    assert (row.number, row.query_id, row.query) == (number, f"q{number}", pairs[number]["query"])
+    assert [one.document_id for one in row.negatives] == mined["hard_negative_ids"]
+    assert [one.score for one in row.negatives] == mined["hard_negative_scores"]
+    assert [one.document_id for one in row.positives] == pairs[number]["positive_ids"]
+    assert [one.score for one in row.positives] == pool["positive_scores"]
+    for one in (*row.negatives, *row.rejected):
+        place = pool["candidate_ids"].index(one.document_id)
+        assert one.text == DOCUMENTS[one.document_id]
+        assert one.rank == pool["candidate_ranks"][place]
+        assert one.score == pool["candidate_scores"][place]
+        assert one.outcome == pool["candidate_outcomes"][place]
+        assert one.source == "bm25"
+    shown = {one.document_id for one in (*row.negatives, *row.rejected)}
+    assert shown == set(pool["candidate_ids"])
+    assert all(one.outcome == "chosen" for one in row.negatives)
+    assert [one.rank for one in row.rejected] == sorted(one.rank or 0 for one in row.rejected)
+    assert [one.place for one in row.rejected] == list(range(len(row.rejected)))
+
+
+def test_the_stages_that_were_passed(opened: InspectedSet) -> None:
+    stages = opened.stages
+    assert {one.passed for row in rows(opened) for one in row.negatives} == {stages}
+    rejected = {one.outcome: one.passed for row in rows(opened) for one in row.rejected}
+    assert rejected["margin"] == stages[: stages.index("margin")]
+    assert rejected["known-positive"] == ()
+    assert rejected["not needed"] == ()
+
+
+def rows(opened: InspectedSet) -> list[RowView]:
+    return [opened.row(number) for number in range(len(opened))]
+
+
+def test_without_report_or_pool_the_rows_are_shown_alone(
+    miner: OfflineMiner, pairs: Dataset, tmp_path: Path
+) -> None:
+    miner.mine(pairs).to_json(tmp_path / "rows.jsonl")
+    opened = open_inspected(tmp_path / "rows.jsonl", corpus=DOCUMENTS)
+    assert opened.pool is None
+    assert opened.report is None
+    assert (opened.strategy, opened.stages) == ("", ())
+    assert "no pool" in opened.notes[-1]
+    row = opened.row(0)
+    assert row.rejected == ()
+    assert [one.text for one in row.negatives] == [
+        DOCUMENTS[one.document_id] for one in row.negatives
+    ]
+
+
+def test_a_pool_that_is_given(
+    miner: OfflineMiner, pairs: Dataset, folder: Path, tmp_path: Path, opened: InspectedSet
+) -> None:
+    """By the texts alone, when the rows have no ids at all."""
+    miner.mine(pairs, output_format="n-tuple").to_json(tmp_path / "rows.jsonl")
+    by_text = open_inspected(
+        tmp_path / "rows.jsonl", pool=folder / "hardneg" / "pool.parquet", corpus=DOCUMENTS
+    )
+    for row in rows(by_text):
+        same = next(other for other in rows(opened) if other.query == row.query)
+        assert [(one.rank, one.outcome) for one in row.negatives] == [
+            (one.rank, one.outcome) for one in same.negatives
+        ]
+        assert {one.document_id for one in row.rejected} == {
+            one.document_id for one in same.rejected
+        }
+
+
+def test_a_query_that_the_pool_does_not_have(folder: Path) -> None:
+    rows = Dataset.from_dict({"query": ["other"], "positive": ["good"], "negative": ["bad"]})
+    opened = open_inspected(rows, pool=folder / "hardneg" / "pool.parquet")
+    row = opened.row(0)
+    assert "no candidates of this query" in row.notes[0]
+    assert row.negatives[0].text == "bad"
+
+
+@pytest.mark.parametrize("number", [-1, QUERIES, 10**9])
+def test_a_row_that_is_not_there(opened: InspectedSet, number: int) -> None:
+    with pytest.raises(FormatError, match=f"expected one from 0 to {QUERIES - 1}"):
+        opened.row(number)
+
+
+def test_a_damaged_report_is_named(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    Dataset.from_dict({"query": ["a"], "positive": ["b"], "negative": ["c"]}).save_to_disk(place)
+    (place / "hardneg").mkdir()
+    (place / "hardneg" / "report.json").write_text("{", encoding="utf-8")
+    with pytest.raises(FormatError, match=r"hardneg/report\.json of the set cannot be read"):
+        open_inspected(place)
+    (place / "hardneg" / "report.json").write_text(json.dumps({"a": 1}), encoding="utf-8")
+    with pytest.raises(FormatError, match="not one of this version"):
+        open_inspected(place)
+
+
+def test_what_is_no_pool(tmp_path: Path, folder: Path) -> None:
+    rows = Dataset.from_dict({"query": ["a"], "positive": ["b"], "negative": ["c"]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(PoolError, match="lacks query_id"):
+        open_inspected(folder, pool=tmp_path / "rows.parquet")
+    with pytest.raises(FormatError, match="there is no pool"):
+        open_inspected(folder, pool=tmp_path / "none.parquet")
+
+
+def test_a_config_of_what_has_none(folder: Path) -> None:
+    with pytest.raises(FormatError, match="no published set"):
+        open_inspected(folder, config="ids")
+    with pytest.raises(FormatError, match="has no config"):
+        open_inspected(folder / "state.json", config="ids")
+
+
+def test_an_id_never_shows_where_the_folder_lies(opened: InspectedSet, folder: Path) -> None:
+    assert str(folder.parent) not in repr(opened.row(0)) + opened.name + " ".join(opened.notes)
