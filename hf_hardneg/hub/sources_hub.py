@@ -21,6 +21,7 @@ from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.hub.hub_data import hub_rows_of, placed
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source
+from hf_hardneg.label_lines import label_lines
 from hf_hardneg.queries import positives_as_corpus
 from hf_hardneg.query_sources import LoadedQueries, load_queries
 from hf_hardneg.readers import file_kind, read_records
@@ -271,7 +272,8 @@ def load_labels(recipe: Recipe) -> Labels | None:
     if path is None:
         return None
     with placed(recipe, "evaluation.labels"):
-        return Labels.read(recipe.folder / path)
+        # Named as the recipe names it: what is published tells of no other folder.
+        return Labels(label_lines(recipe.path(path, "evaluation.labels")), path.as_posix())
 
 
 def load_held_out_part(recipe: Recipe, corpus: Corpus | None) -> HeldOut | None:
