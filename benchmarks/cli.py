@@ -18,6 +18,7 @@ from benchmarks import (
     false_negative_coverage,
     gpu,
     growth,
+    inspection,
     large_corpus,
     lazy_veto,
     mine_bm25,
@@ -61,11 +62,13 @@ BENCHMARKS = {
     "compare": compare.run,
     "compare_minilm": compare.run_minilm,
     "publishing": publishing.run,
+    "inspect": inspection.run,
     "gpu": gpu.run,
 }
 ONCE = (
     "lazy_veto", "large_corpus", "dense_mining", "estimates", "growth", "presets", "risk_curves",
     "risk_cross_encoder", "calibrate", "false_negative_coverage", "compare", "compare_minilm",
+    "inspect",
 )  # fmt: skip
 """Counts decide in the first, and they are the same every time; the others take long."""
 WIDTH = 130

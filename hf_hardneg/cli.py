@@ -162,8 +162,8 @@ def mine(
     query_id_column: QueryIdColumnOption = None,
     judgements: JudgementsOption = None,
     hidden_positives: HiddenPositivesOption = False,
-    labels: LabelsOption = None,
     pool: PoolOption = False,
+    labels: LabelsOption = None,
     cache_dir: CacheDirOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -201,8 +201,8 @@ def mine(
             max_hours=None if yes else max_hours,
             judgements=judgements,
             hidden_positives=hidden_positives,
-            labels=tuple(labels or ()),
             pool=pool,
+            labels=tuple(labels or ()),
         )
         say = console(stderr=True).print
         report = dry_run_report(job, DRY_RUN_ROWS) if dry_run else run_mine(job, say)

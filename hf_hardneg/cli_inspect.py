@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -66,10 +67,9 @@ def inspect(
         from hf_hardneg.space import SpaceSettings, launch
         from hf_hardneg.space.shelf import Shelf, Wish
 
-        own = {"annotator": annotator} if annotator else {}
-        settings = SpaceSettings(
-            data, config, split, corpus, queries, pool, labels.expanduser(), **own
-        )
+        settings = SpaceSettings(data, config, split, corpus, queries, pool, labels.expanduser())
+        if annotator:
+            settings = replace(settings, annotator=annotator)
         Shelf(settings).get(Wish())  # what is wrong with it is said here, and not in a browser
         url = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
         console().print(f"Open {url} - Ctrl+C ends it.", soft_wrap=True)

@@ -150,20 +150,20 @@ JudgementsOption = Annotated[
         "negatives.",
     ),
 ]
-LabelsOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Tell the rate of false negatives by labels, as hf-hardneg sample writes the file and "
-        "hf-hardneg inspect exports it; may be repeated, one for each annotator.",
-    ),
-]
 PoolOption = Annotated[
     bool,
     typer.Option(
         "--pool",
         help="Write all candidates beside the rows too, and what became of each: hf-hardneg "
         "inspect shows them.",
+    ),
+]
+LabelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Tell the rate of false negatives by labels, as hf-hardneg sample writes the file and "
+        "hf-hardneg inspect exports it; may be repeated, one for each annotator.",
     ),
 ]
 HiddenPositivesOption = Annotated[

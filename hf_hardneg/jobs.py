@@ -72,8 +72,8 @@ class MineJob:
     max_hours: float | None = None
     judgements: Path | None = None
     hidden_positives: bool = False
-    labels: tuple[Path, ...] = ()
     pool: bool = False
+    labels: tuple[Path, ...] = ()
 
     @property
     def trainer_format(self) -> str | None:

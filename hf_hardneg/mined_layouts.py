@@ -58,11 +58,15 @@ class FoundLayout:
         layout: from the columns as they are to those of a mined set.
         notes: one sentence each.
         query_texts: whether the queries' texts are known; else their ids stand for them.
+        by_id: where the texts were looked up by id, the layout without that: ids stand for them.
+        queries: where they were looked up.
     """
 
     layout: Layout
     notes: tuple[str, ...] = ()
     query_texts: bool = True
+    by_id: Layout | None = None
+    queries: Corpus | None = None
 
 
 def find_layout(rows: Dataset, where: str, queries: Corpus | None = None) -> FoundLayout:
@@ -152,7 +156,10 @@ def _with_queries(layout: Layout, queries: Corpus | None, *notes: str) -> FoundL
         return FoundLayout(
             lambda table: _named_by_id(layout(table)), (*notes, note), query_texts=False
         )
-    return FoundLayout(lambda table: _texts_of(layout(table), queries), notes)
+    return FoundLayout(
+        lambda table: _texts_of(layout(table), queries), notes,
+        by_id=lambda table: _named_by_id(layout(table)), queries=queries,
+    )  # fmt: skip
 
 
 def _named_by_id(table: pa.Table) -> pa.Table:

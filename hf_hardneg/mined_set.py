@@ -109,6 +109,8 @@ class MinedSet:
         query_texts: whether ``query`` holds texts; ``False`` where ids stand for them.
         corpus: what the layout takes texts and ids from.
         stored: the same set before it was joined with the corpus.
+        by_id: where the queries' texts were looked up by id, the set with the ids in their place.
+        queries: where they were looked up.
 
     Attributes:
         rows: the data set as it is.
@@ -116,6 +118,7 @@ class MinedSet:
         notes: what a reader should know of how it was read.
         query_texts: whether ``query`` holds texts; ``False`` where ids stand for them.
         corpus: the documents, where the set was joined with them.
+        by_id, queries: as given.
     """
 
     def __init__(
@@ -128,14 +131,19 @@ class MinedSet:
         query_texts: bool = True,
         corpus: Corpus | None = None,
         stored: MinedSet | None = None,
+        by_id: MinedSet | None = None,
+        queries: Corpus | None = None,
     ) -> None:
         """Find the layout and try it on one row."""
         if len(rows) == 0:
             raise FormatError(f"{name} has no rows; expected a mined set.")
         self.rows, self.name, self.notes = rows, name, tuple(notes)
         self.query_texts, self.corpus, self._stored = query_texts, corpus, stored
+        self.by_id, self.queries = by_id, queries
+        # A view is made anew by copying all that is known of the data, which takes milliseconds.
+        self._arrow = rows.with_format("arrow")
         self._layout = layout or named_layout(rows.column_names, name)
-        self.names = frozenset(self._layout(rows.with_format("arrow")[:1]).column_names)
+        self.names = frozenset(self._layout(self._arrow[:1]).column_names)
 
     @classmethod
     def of(
@@ -177,7 +185,7 @@ class MinedSet:
     def batches(self, size: int = BATCH) -> Iterator[MinedBatch]:
         """Yield all rows in their order, ``size`` at a time."""
         start = 0
-        for table in self.rows.with_format("arrow").iter(size):
+        for table in self._arrow.iter(size):
             batch = MinedBatch(start, self._layout(table))
             start += table.num_rows
             yield batch
@@ -188,7 +196,7 @@ class MinedSet:
 
     def part(self, start: int, stop: int) -> MinedBatch:
         """Return the rows from ``start`` up to ``stop``, without reading those before them."""
-        return MinedBatch(start, self._layout(self.rows.with_format("arrow")[start:stop]))
+        return MinedBatch(start, self._layout(self._arrow[start:stop]))
 
     @property
     def stored(self) -> MinedSet:
@@ -214,6 +222,8 @@ class MinedSet:
             query_texts=self.query_texts,
             corpus=corpus,
             stored=self.stored,
+            by_id=self.by_id,
+            queries=self.queries,
         )
 
 

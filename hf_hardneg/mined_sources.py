@@ -234,9 +234,12 @@ def _mined(
             "each other are one. A label above 0 is a positive."
         )
     found = find_layout(rows, where, None if queries is None else query_lookup(queries))
+    by_id = None if found.by_id is None else MinedSet(rows, found.by_id, name=where,
+                                                      query_texts=False)  # fmt: skip
     mined = MinedSet(
-        rows, found.layout, name=where, notes=(*notes, *found.notes), query_texts=found.query_texts
-    )
+        rows, found.layout, name=where, notes=(*notes, *found.notes),
+        query_texts=found.query_texts, by_id=by_id, queries=found.queries,
+    )  # fmt: skip
     return mined if corpus is None else mined.joined(text_lookup(corpus))
 
 

@@ -21,7 +21,7 @@ from hf_hardneg.rates import Rate
 from hf_hardneg.score_hardness import ScoreHardness
 from hf_hardneg.tally import Totals, totals_of
 
-__all__ = ["Distribution", "Report", "StageCount", "report_of"]
+__all__ = ["Distribution", "Report", "StageCount", "report_of", "short_strategy"]
 
 BAR = 40
 LONG, TITLE_WIDTH = 60, 60
@@ -155,6 +155,11 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
+def short_strategy(strategy: str) -> str:
+    """Return a strategy string with long values, such as a fitted model, by their beginnings."""
+    return LONG_VALUE.sub(_cut, strategy)
+
+
 def _cut(value: re.Match[str]) -> str:
     """Return a long quoted value, such as a fitted model, by its beginning; JSON has all of it."""
     return f"{value.group()[:LONG]}…{value.group()[-1]}"
@@ -162,7 +167,7 @@ def _cut(value: re.Match[str]) -> str:
 
 def _overview(report: Report) -> Table:
     # No markup: a path may hold brackets.
-    title = Text(f"Mined with {LONG_VALUE.sub(_cut, report.strategy)}")
+    title = Text(f"Mined with {short_strategy(report.strategy)}")
     table = Table(title=title, title_justify="left", show_header=False, min_width=TITLE_WIDTH)
     table.add_column(style="bold")
     table.add_column(justify="right")

@@ -70,3 +70,9 @@ def static_model_path() -> Path:
 def scifact() -> Path:
     """SciFact in BEIR layout."""
     return shared("data", "scifact")
+
+
+@pytest.fixture
+def cacm_path() -> Path:
+    """Abstracts with queries that have many positives, in BEIR layout."""
+    return shared("data", "cacm")

@@ -299,8 +299,8 @@ def _rate(found: _Found, seed: int, assumed: tuple[str, ...], details: dict[str,
 def _assumed(used: int, queries: int, keep: int) -> tuple[str, ...]:
     known = "one positive" if keep == 1 else f"{keep} positives"
     return (
-        f"Queries without more than {keep} known positives ({queries - used:,} of {queries:,}) are "
-        "like those with more.",
+        f"Queries with no more than {known} ({queries - used:,} of {queries:,}) are like "
+        "those with more.",
         "Relevant documents that nobody marked are not counted: with positives that are not "
         "exhaustive this is a lower bound for the queries looked at.",
         f"The miner knew {known} of each query. A set mined knowing more of them has fewer left to "

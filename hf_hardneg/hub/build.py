@@ -107,7 +107,9 @@ def build(
     configs = make_configs(recipe.outputs, done.miner, done.rows, done.pool, num_proc, resume)
     tell("Measuring.")
     rates = list(_rates(done, say))
-    ranking = () if done.held_out is None else rankings_of(done.miner, done.held_out)
+    ranking = (
+        () if done.measures.held_out is None else rankings_of(done.miner, done.measures.held_out)
+    )
     audited = _audit(done, rates)
     facts = facts_of(done, configs, rates, ranking, audited, forced, command)
     folder = None
@@ -124,17 +126,17 @@ def _rates(done: MinedRecipe, say: Say | None) -> Iterator[Rate]:
         return
     own = MinedSet.of(done.mined, columns=done.recipe.data.columns)
     corpus, seed = corpus_of(done.miner), done.recipe.mining.seed
-    case = Case(done.miner, done.rows, own, corpus, done.grades, seed)
+    case = Case(done.miner, done.rows, own, corpus, done.measures.grades, seed)
     for name in part.false_negatives:
         yield rate_of(name, case)
-    if done.labels is not None:
-        yield rate_by_labels(own, done.labels, done.miner.strategy)
+    if done.measures.labels is not None:
+        yield rate_by_labels(own, done.measures.labels, done.miner.strategy)
 
 
 def _audit(done: MinedRecipe, rates: list[Rate]) -> Audit:
     """Audit the mined set; the held-out queries must not be in it."""
     own = MinedSet.of(done.mined, columns=done.recipe.data.columns).joined(corpus_of(done.miner))
-    evaluation, held_out = None, done.held_out
+    evaluation, held_out = None, done.measures.held_out
     if held_out is not None:
         relevant = [
             [name for name, grade in held_out.judgements[query].items() if grade > 0]

@@ -17,6 +17,7 @@ from hf_hardneg.hub.markdown import Markdown, inline, render
 from hf_hardneg.hub.metadata import check_card, metadata_of
 from hf_hardneg.hub.places import names_only
 from hf_hardneg.hub.plots import SCORES, no_plot
+from hf_hardneg.report import short_strategy
 
 __all__ = ["BEGIN", "END", "card_text", "check_card"]
 
@@ -70,6 +71,7 @@ def _marked(facts: CardFacts, plot: bool | None) -> str:
         {
             "facts": facts,
             "report": facts.report,
+            "strategy": short_strategy(facts.report.strategy),
             "made_from": _made_from(facts),
             "here": HERE,
             "kept_as": Markdown(FILES.get(facts.files, "")),
@@ -144,6 +146,19 @@ def _licence(facts: CardFacts) -> str:
     )
 
 
+def _short(facts: CardFacts, rows: int) -> str:
+    """Say how many rows have fewer negatives, and where one looks for them in vain."""
+    said = f"{_counted(rows, 'row')} had fewer negatives than asked for"
+    wide = any(one.name == "n-tuple" for one in facts.configs)
+    if wide and facts.recipe.get("underfilled") in (None, "drop"):
+        return f"{said}; n-tuple, which has a column for each negative, lacks such rows."
+    return f"{said}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _limits(facts: CardFacts) -> Iterator[str]:
     """Yield what a reader should beware of, the worst first."""
     report = facts.report
@@ -171,16 +186,16 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     )
     if report.slots_filled:
         yield (
-            f"{report.slots_filled:,} negatives are random documents that fill rows up; they are "
-            "easy."
+            f"Of the negatives {report.slots_filled:,} fill rows up: random documents, which are "
+            "easy, or ones that no veto was asked about."
         )
     short = sum(report.underfilled.values())
     if short:
-        yield f"{short:,} rows had fewer negatives than asked for."
+        yield _short(facts, short)
     if models_took_part(facts):
         yield (
             "Models took part in the choice: what they are blind to is missing among the "
-            "negatives, and a model that is trained on them learns against that model's mistakes."
+            "negatives, and whatever is trained on these takes over their mistakes."
         )
     yield (
         "Scores are those of the strategy's retriever. They can be compared within this set, not "

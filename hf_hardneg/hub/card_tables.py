@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from hf_hardneg.catalogue import catalogue
@@ -12,9 +14,10 @@ from hf_hardneg.hub.facts import CardFacts, Ranked, SourceFact, StageFact, stage
 from hf_hardneg.hub.markdown import Markdown, code, inline, table
 from hf_hardneg.pages import number, percent
 from hf_hardneg.rates import Rate
-from hf_hardneg.report import Report, StageCount
+from hf_hardneg.report import Report, StageCount, short_strategy
 
 __all__ = [
+    "audited",
     "candidates",
     "configs",
     "details",
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 MRR = "MRR@10"
+NUMBERED = re.compile(r"_\d+$")
 ALWAYS = {
     "known-positive": "a positive of the query in any of its rows, by its id",
     "positive-text": "the same text as a positive",
@@ -44,7 +48,6 @@ def summary(facts: CardFacts) -> Markdown:
     """Return what a reader wants to know first."""
     report = facts.report
     lines: list[tuple[object, object]] = [
-        ("strategy", code(report.strategy)),
         ("rows mined", f"{report.rows_in:,}"),
         ("negatives", f"{report.slots_chosen:,}, {report.num_negatives} asked for each row"),
         ("false negatives", _first_rate(report.false_negatives)),
@@ -81,11 +84,23 @@ def configs(facts: CardFacts) -> Markdown:
                 code(one.name),
                 f"{one.rows:,}",
                 inline(one.about),
-                Markdown(", ".join(code(name) for name, _ in one.features)),
+                _columns([name for name, _ in one.features]),
             )
             for one in facts.configs
         ],
     )
+
+
+def _columns(names: Sequence[str]) -> Markdown:
+    """Return names of columns; of numbered ones, ``negative_1`` and so on, the first and last."""
+    shown: list[str] = []
+    for stem, own in groupby(names, lambda name: NUMBERED.sub("", name)):
+        run = list(own)
+        if len(run) > 2 and run == [f"{stem}_{number}" for number in range(1, len(run) + 1)]:
+            shown.append(f"{code(run[0])} to {code(run[-1])}")
+        else:
+            shown += map(code, run)
+    return Markdown(", ".join(shown))
 
 
 def stages(facts: CardFacts) -> Markdown | None:
@@ -103,7 +118,9 @@ def stages(facts: CardFacts) -> Markdown | None:
 def _parameters(stage: StageFact) -> Markdown:
     if not stage.parameters:
         return Markdown("none")
-    return Markdown(", ".join(code(f"{name}={value}") for name, value in stage.parameters))
+    return Markdown(
+        ", ".join(code(short_strategy(f"{name}={value}")) for name, value in stage.parameters)
+    )
 
 
 def sources(given: Sequence[SourceFact]) -> Markdown:
@@ -168,7 +185,7 @@ def rows(report: Report) -> Markdown:
         for of, count in sorted(report.underfilled.items())
     ]
     lines.append(("negatives", report.slots_chosen))
-    lines.append(("of these random documents, to fill rows up", report.slots_filled))
+    lines.append(("of these, to fill rows up", report.slots_filled))
     lines += [(f"of these {name}", of) for name, of in report.strata.items()]
     return table(["rows and negatives", ">number"], [(name, f"{of:,}") for name, of in lines])
 
@@ -237,6 +254,25 @@ def ranked(found: Sequence[Ranked]) -> Markdown:
             for one in found
         ],
     )
+
+
+def audited(audit: Mapping[str, Any]) -> Markdown:
+    """Return what the audit found, in a sentence and a table."""
+    found = [one for one in audit.get("findings", ()) if one["count"]]
+    looked = f"Its audit looked at {audit['rows']:,} rows"
+    if not found:
+        return Markdown(f"{looked} and found nothing.")
+    lines = [
+        (
+            inline(one.get("severity", "")),
+            inline(one["title"]),
+            f"{one['count']:,}",
+            f"{one['checked']:,} {inline(one.get('of', ''))}" if one.get("checked") else "",
+        )
+        for one in found
+    ]
+    counted = table(["how bad", "what", ">number", ">looked at"], lines)
+    return Markdown(f"{looked} and found:\n\n{counted}")
 
 
 def trained(comparison: Mapping[str, Any] | None) -> Markdown | None:

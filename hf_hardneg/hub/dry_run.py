@@ -16,7 +16,6 @@ from hf_hardneg.hub.comparison import comparison_of
 from hf_hardneg.hub.mined_recipe import measured_on, miner_of
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.revisions import resolved
-from hf_hardneg.hub.sources_hub import load_labels
 
 __all__ = ["RunPlan", "plan_of"]
 
@@ -81,8 +80,7 @@ def plan_of(recipe: Recipe, *, cache_dir: str | os.PathLike[str] | None = None) 
     comparison_of(recipe)
     miner, loaded = miner_of(recipe, cache_dir)
     corpus = corpus_of(miner)
-    held_out, _ = measured_on(recipe, miner)
-    load_labels(recipe)
+    held_out = measured_on(recipe, miner).held_out
     return RunPlan(
         recipe,
         miner.strategy,

@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 SAMPLES = 10
+OWN = "this library; "
+"""Before the papers of a stage that is a method of this library."""
 TRAINING = ("n-tuple", "triplet", "labeled-list", "labeled-pair", "ids")
 """Configs that train a model, in the order of the card; the first that is there is the default."""
 
@@ -247,7 +249,7 @@ def citations_of(strategy: str) -> tuple[str, ...]:
         classes = parse(strategy).classes
     except HardNegError:
         return ()
-    sources = [one.source for one in classes if one.source]
+    sources = [one.source.removeprefix(OWN) for one in classes if one.source]
     return tuple(dict.fromkeys(one for one in sources if not one.startswith("practice")))
 
 

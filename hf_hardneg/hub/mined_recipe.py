@@ -21,7 +21,7 @@ from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_par
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.query_sources import LoadedQueries
 
-__all__ = ["MinedRecipe", "measured_on", "mine_recipe", "miner_of"]
+__all__ = ["Measures", "MinedRecipe", "measured_on", "mine_recipe", "miner_of"]
 
 Say = Callable[[str], object]
 
@@ -37,10 +37,8 @@ class MinedRecipe:
         pool: their candidates.
         mined: their negatives.
         notes: what a reader should know of the data.
-        held_out: queries that rankings are measured on.
-        grades: deeper judgements than the known positives.
+        measures: what its evaluation is done with.
         comparison: what training came to.
-        labels: of negatives of the set, or of a pool that holds it.
     """
 
     recipe: Recipe
@@ -49,10 +47,8 @@ class MinedRecipe:
     pool: Dataset
     mined: Dataset
     notes: list[str]
-    held_out: HeldOut | None
-    grades: Grades | None
+    measures: Measures
     comparison: dict[str, Any] | None
-    labels: Labels | None = None
 
 
 def miner_of(
@@ -82,8 +78,23 @@ def miner_of(
     return miner, loaded
 
 
-def measured_on(recipe: Recipe, miner: OfflineMiner) -> tuple[HeldOut | None, Grades | None]:
-    """Load what a recipe's evaluation is done with: held-out queries, and deeper judgements.
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a recipe's evaluation is done with; ``None`` where it does not name it.
+
+    Attributes:
+        held_out: queries that rankings are measured on.
+        grades: deeper judgements than the known positives.
+        labels: of negatives.
+    """
+
+    held_out: HeldOut | None
+    grades: Grades | None
+    labels: Labels | None
+
+
+def measured_on(recipe: Recipe, miner: OfflineMiner) -> Measures:
+    """Load what a recipe's evaluation is done with.
 
     Raises:
         RecipeError: a source is not there.
@@ -95,7 +106,7 @@ def measured_on(recipe: Recipe, miner: OfflineMiner) -> tuple[HeldOut | None, Gr
     if held_out is not None:
         with placed(recipe, "evaluation.held_out"):
             held_out.check(corpus)
-    return held_out, load_grades(recipe)
+    return Measures(held_out, load_grades(recipe), load_labels(recipe))
 
 
 def mine_recipe(
@@ -123,11 +134,8 @@ def mine_recipe(
     """
     comparison = comparison_of(recipe)
     miner, loaded = miner_of(recipe, cache_dir)
-    held_out, grades = measured_on(recipe, miner)
-    labels = load_labels(recipe)
+    measures = measured_on(recipe, miner)
     ask_first(miner, loaded.rows, max_hours, say)
     pool = miner.retrieve(loaded.rows, num_proc=num_proc, resume=resume)
     mined = miner.select(pool, num_proc=num_proc, resume=resume)
-    return MinedRecipe(
-        recipe, miner, loaded.rows, pool, mined, loaded.notes, held_out, grades, comparison, labels
-    )
+    return MinedRecipe(recipe, miner, loaded.rows, pool, mined, loaded.notes, measures, comparison)

@@ -22,9 +22,9 @@ from hf_hardneg.hub.recipe_schema import (
     PublishPart,
     Recipe,
 )
-from hf_hardneg.hub.recipe_sources import columns_of, path_of, source_of
+from hf_hardneg.hub.recipe_sources import columns_of, path_of, refuse_bare_path, source_of
 from hf_hardneg.hub.section import Section, text_of
-from hf_hardneg.hub.source_names import HUB_FORM, is_hub_id
+from hf_hardneg.hub.source_names import HUB_FORM, inside, is_hub_id
 from hf_hardneg.hub.yaml_nodes import Node, places
 from hf_hardneg.stages import UNDERFILLED
 from hf_hardneg.strategy import brings_corpus, parse, preset_of
@@ -60,7 +60,7 @@ def recipe_of(
     if not NAME.match(text_of(name)):
         raise name.error(f"is {name.value!r}; expected letters, digits, dots, '_' and '-'.")
     data = _data(whole, folder)
-    mining = _mining(whole)
+    mining = _mining(whole, folder)
     strategy = mining.strategy
     lacks = data.judgements is not None and data.corpus is None
     if lacks and not (data.queries and data.queries.is_local) and not brings_corpus(strategy):
@@ -126,7 +126,7 @@ def _builtin(data: Section, names: list[str]) -> DataPart:
     return DataPart(builtin=builtin)
 
 
-def _mining(whole: Section) -> MiningPart:
+def _mining(whole: Section, folder: Path) -> MiningPart:
     names = [entry.name for entry in fields(MiningPart)]
     mining = Section(whole.required("mining", "mining: {strategy: bm25}"), names)
     where = mining.required("strategy", "strategy: bm25+denoised")
@@ -143,28 +143,45 @@ def _mining(whole: Section) -> MiningPart:
     usual = (preset and preset.num_negatives) or NUM_NEGATIVES
     return MiningPart(
         strategy=strategy,
-        settings=_settings(mining.part("settings"), strategy, where),
+        settings=_settings(mining.part("settings"), strategy, where, folder),
         num_negatives=mining.whole("num_negatives", usual, 1),
         seed=mining.whole("seed", 0, 0),
         underfilled=underfilled or (preset.underfilled if preset else None),
     )
 
 
-def _settings(node: Node, strategy: str, where: Node) -> dict[str, Any]:
-    """Return the settings, each of which a stage of the strategy takes."""
+def _settings(node: Node, strategy: str, where: Node, folder: Path) -> dict[str, Any]:
+    """Return the settings, each of which a stage of the strategy takes.
+
+    A file that a setting names may not be there yet: that is told when the recipe is run.
+    """
     if node.value is not None and not isinstance(node.value, dict):
         raise node.error("is no mapping; expected PARAMETER: VALUE or STAGE.PARAMETER: VALUE.")
     children = node.value or {}
     settings = {name: child.plain() for name, child in children.items()}
     for name, child in children.items():
         _said(child, lambda name=name: refuse_setting(name, settings[name]))  # type: ignore[misc]
+        refuse_bare_path(child, folder)
+    placed = {name: _placed(value, folder) for name, value in settings.items()}
     try:
-        check_mining(strategy, settings)
+        check_mining(strategy, placed)
     except HardNegError as error:
-        mending = (child for name, child in children.items() if _mends(strategy, settings, name))
+        if any(_is_path(value) and repr(value) in str(error) for value in placed.values()):
+            return settings
+        mending = (child for name, child in children.items() if _mends(strategy, placed, name))
         blamed = next(mending, where)
         raise RecipeError(f"{blamed.where}: {blamed.key}: {error}") from error
     return settings
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("./")
+
+
+def _placed(value: Any, folder: Path) -> Any:  # noqa: ANN401
+    """Return the place of a path in the recipe's folder, if something is there."""
+    place = inside(folder, value) if _is_path(value) else None
+    return value if place is None or not place.exists() else str(place)
 
 
 def _mends(strategy: str, settings: dict[str, Any], name: str) -> bool:

@@ -9,9 +9,10 @@ from hf_hardneg.columns import QueryColumns
 from hf_hardneg.hub.section import Section, text_of
 from hf_hardneg.hub.source_names import HUB_FORM, Source, inside, is_hub_id, path_fault, split_name
 from hf_hardneg.hub.yaml_nodes import Node
+from hf_hardneg.registry import registered
 from hf_hardneg.sources import DocumentColumns
 
-__all__ = ["columns_of", "path_of", "source_of"]
+__all__ = ["columns_of", "path_of", "refuse_bare_path", "source_of"]
 
 SOURCE_KEYS = ("source", "config", "revision", "split", "licence")
 
@@ -74,6 +75,8 @@ def _named(node: Node, folder: Path) -> tuple[str, str | None, str | None]:
 
 def _local(node: Node, text: str, folder: Path) -> str:
     """Return a path inside the folder in its one form."""
+    if "://" in text:
+        raise node.error(_about_address(text))
     if fault := path_fault(text):
         raise node.error(
             f"is {text!r}, which {fault}. Expected a path inside the recipe's folder, or "
@@ -83,6 +86,37 @@ def _local(node: Node, text: str, folder: Path) -> str:
         raise node.error(f"is {text!r}, which leads out of the recipe's folder.")
     name = Path(text).as_posix()
     return f"./{name}" if is_hub_id(name) else name
+
+
+def _about_address(text: str) -> str:
+    scheme = text.partition("://")[0].partition("+")[0]
+    said = f"is {text!r}, an address; expected a path inside the recipe's folder, or {HUB_FORM}. "
+    known = registered().retrievers
+    if scheme not in known:
+        return said + "Save it as a file there, or write the name that a data set has on the Hub."
+    told = f"A search engine is named by the strategy, strategy: {scheme}, with its parameters "
+    told += f"under mining.settings, such as {scheme}.top_k. "
+    if known[scheme].brings_corpus:
+        return said + told + "It brings the documents, so leave data.corpus out."
+    return said + told + "Give the documents that it was built from as data.corpus."
+
+
+def refuse_bare_path(node: Node, folder: Path) -> None:
+    """Refuse a setting that is the name of a file beside the recipe, not written as a path.
+
+    It would start in the folder that the recipe is run from.
+
+    Raises:
+        RecipeError: it is one.
+    """
+    text = node.value
+    if not isinstance(text, str) or text.startswith("./") or not text.strip():
+        return
+    place = inside(folder, text)
+    if place is not None and place != folder.resolve() and place.exists():
+        raise node.error(
+            f"is {text!r}, which is in the recipe's folder. Write ./{text} for the path."
+        )
 
 
 def path_of(section: Section, name: str, folder: Path) -> Path | None:

@@ -325,7 +325,7 @@ def _notes(rules: SetRules, why: str, not_asked: int, inspected: InspectedSet) -
         )
     recorded = [stage.name for stage in rules.recorded]
     if recorded:
-        notes.append(f"What {listing(recorded)} took out stays out.")
+        notes.append(f"What {listing(recorded)} took out stays out, whatever else changes.")
     if not_asked:
         asking = [*recorded, *(one.name for one in rules.stages if one.slider == MODEL)]
         notes.append(

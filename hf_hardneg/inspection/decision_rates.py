@@ -230,10 +230,9 @@ def hidden_rate(
         return _unknown(METHOD, "nothing is chosen for the rows with several positives", details)
     found = clustered_interval(false, negatives, n, seed=seed)
     details |= {**found.details(), "negatives": n, "hidden_chosen": int(false.sum())}
-    return Rate(
-        METHOD, found.rate, found.low, found.high, n, assumed=_assumed(rows, used, unclear),
-        details=details,
-    )  # fmt: skip
+    assumed = _assumed(rows, used, unclear)
+    rate = float(false.sum()) / n
+    return Rate(METHOD, rate, found.low, found.high, n, assumed=assumed, details=details)
 
 
 def _assumed(rows: int, used: int, unclear: int) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class PoolRows:
                 "the config 'pool' of hf-hardneg run, or what miner.outcomes(pool) returns."
             )
         self.rows, self.name = rows, name
+        self._arrow = rows.with_format("arrow")
         self._lock = threading.Lock()
         self._by: dict[str, tuple[NDArray[np.uint64], NDArray[np.int64]]] = {}
 
@@ -58,13 +59,13 @@ class PoolRows:
     def batches(self, size: int = BATCH) -> Iterator[tuple[int, pa.Table]]:
         """Yield (number of the first row, rows), in their order, ``size`` at a time."""
         start = 0
-        for table in self.rows.with_format("arrow").iter(size):
+        for table in self._arrow.iter(size):
             yield start, table
             start += table.num_rows
 
     def at(self, number: int) -> dict[str, Any]:
         """Return one row as plain values."""
-        table = self.rows.with_format("arrow")[number : number + 1]
+        table = self._arrow[number : number + 1]
         return {name: table[name][0].as_py() for name in table.column_names}
 
     def of(

@@ -87,6 +87,9 @@ class ScoreSource:
         usable = pool is not None and named
         self._columns = [name for name in POOL_COLUMNS
                          if pool is not None and name in pool.rows.column_names]  # fmt: skip
+        self._pool_rows = None
+        if pool is not None:
+            self._pool_rows = pool.rows.select_columns(self._columns).with_format("arrow")
         self.lacks = ""
         if not all(self._own.values()) and not usable:
             side = "negatives" if not self._own["negative"] else "positives"
@@ -100,6 +103,8 @@ class ScoreSource:
         self.uses_pool = usable and (not all(self._own.values()) or not self.lacks_model)
         # Rows with ids of their own need no look into the corpus.
         self._rows = mined.stored if _same_columns(mined) else mined
+        if self._rows is mined.stored and mined.by_id is not None:
+            self._rows = mined.by_id
         parts = ["the set" if self._own[side] else "its pool" for side in ("positive", "negative")]
         self.where = " and ".join(dict.fromkeys(parts))
 
@@ -132,9 +137,9 @@ class ScoreSource:
 
     def _pool_table(self, batch: MinedBatch) -> pa.Table:
         """Return the pool's row of each row; one without any has empty lists."""
-        if self._pool is None:
+        rows = self._pool_rows
+        if self._pool is None or rows is None:
             raise TypeError("a pool was asked for where there is none")
-        rows = self._pool.rows.select_columns(self._columns).with_format("arrow")
         stop = batch.start + len(batch)
         if stop <= len(rows) and batch.has("query_id"):
             beside = rows[batch.start : stop]
@@ -143,6 +148,9 @@ class ScoreSource:
             if same.null_count == 0 and pc.all(same).as_py():
                 return beside
         places = _places(batch, self._pool)
+        if (places == NO_POOL_ROW).any() and self._rows is self._mined.by_id:
+            # The pool may name queries by other ids; then their texts decide.
+            places = _places(self._mined.stored.part(batch.start, stop), self._pool)
         found = rows[np.maximum(places, 0).tolist()]
         return _without(found, places == NO_POOL_ROW)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +21,28 @@ from hf_hardneg.mined_set import MinedBatch, MinedSet
 
 __all__ = ["RowSearch"]
 
-ROWS_AT_ONCE = 20_000
+FIRST_ROWS, ROWS_AT_ONCE = 5_000, 160_000
+"""Rows of a part: few of the first, for an early answer, then twice as many each time."""
+FIRST_TEXTS = 1_000
+"""Rows whose own texts are looked at before a corpus is, for an early answer likewise."""
 TEXTS_AT_ONCE = 4_000
 DOCUMENTS_AT_ONCE = 65_536
 SIDES = ("positive", "negative")
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Ids by which rows name what is wanted; ``None`` where their own texts are looked at.
+
+    Attributes:
+        same: of documents that are the one that is wanted.
+        worded: of documents with the words.
+        queries: of queries with the words.
+    """
+
+    same: pa.Array | None = None
+    worded: pa.Array | None = None
+    queries: pa.Array | None = None
 
 
 class RowSearch:
@@ -107,62 +126,84 @@ class RowSearch:
 
     def _run(self) -> None:
         mined = self._inspected.mined
-        by_id = _names_documents(mined)
-        texts = by_id is None and self._everywhere and bool(self._words)
-        whole = mined if texts or (self._document and by_id is None) else mined.stored
-        named, worded = self._same(by_id), self._worded(by_id)
-        size = TEXTS_AT_ONCE if texts else ROWS_AT_ONCE
-        for start in range(0, len(mined), size):
-            if self.cancelled:
-                return
-            stop = min(start + size, len(mined))
-            allowed = self._allowed[start:stop]
-            if allowed.any():
-                marks = allowed & self._marks(whole.part(start, stop), named, worded, texts)
-                self._hits[start:stop] = marks
-                self.found += int(np.count_nonzero(marks))
-            with self._changed:
-                self.looked_at = stop
-                self._changed.notify_all()
+        corpus = _names_documents(mined)
+        everywhere = self._everywhere and bool(self._words)
+        start, rows = 0, len(mined)
+        if corpus is not None and everywhere and not self._document:
+            start = self._look(mined, 0, min(FIRST_TEXTS, rows), _Named())
+        texts = corpus is None and everywhere
+        if texts or (self._document and corpus is None):
+            source, named, size = mined, _Named(), TEXTS_AT_ONCE
+        else:
+            source = mined.by_id or mined.stored
+            named, size = self._named(corpus, mined.queries if mined.by_id else None), FIRST_ROWS
+        while start < rows and not self.cancelled:
+            start = self._look(source, start, min(start + size, rows), named)
+            size = size if texts else min(2 * size, ROWS_AT_ONCE)
 
-    def _marks(
-        self, batch: MinedBatch, named: pa.Array | None, worded: pa.Array | None, texts: bool
-    ) -> NDArray[np.bool_]:
+    def _look(self, source: MinedSet, start: int, stop: int, named: _Named) -> int:
+        """Look at some rows; return where the next begin."""
+        allowed = self._allowed[start:stop]
+        if allowed.any():
+            marks = allowed & self._marks(source.part(start, stop), named)
+            self._hits[start:stop] = marks
+            self.found += int(np.count_nonzero(marks))
+        with self._changed:
+            self.looked_at = stop
+            self._changed.notify_all()
+        return stop
+
+    def _named(self, corpus: Corpus | None, queries: Corpus | None) -> _Named:
+        """Return by which ids the rows name what is wanted."""
+        wanted = bool(self._words)
+        return _Named(
+            None if corpus is None or not self._document else self._same(corpus),
+            self._worded(corpus) if corpus is not None and wanted and self._everywhere else None,
+            self._worded(queries) if queries is not None and wanted else None,
+        )
+
+    def _marks(self, batch: MinedBatch, named: _Named) -> NDArray[np.bool_]:
         """Return which rows of a batch have the document and the words."""
         found = np.ones(len(batch), np.bool_)
         if self._document:
-            has = np.zeros(len(batch), np.bool_)
-            for side in SIDES:
-                if batch.has(f"{side}_ids"):
-                    wanted = pa.array([self._document]) if named is None else named
-                    has |= _any_in(batch.table[f"{side}_ids"], wanted)
-                if batch.has(f"{side}s"):
-                    has |= _any_in(batch.table[f"{side}s"], pa.array([self._document]))
-            found &= has
+            found &= self._with_document(batch, named.same)
         if self._words:
-            has = holding(batch.table["query"], self._words)
-            for side in SIDES if self._everywhere else ():
-                if worded is not None and batch.has(f"{side}_ids"):
-                    has |= _any_in(batch.table[f"{side}_ids"], worded)
-                elif texts and batch.has(f"{side}s"):
-                    offsets, values = flat_list(batch.table[f"{side}s"])
-                    has |= _any(offsets, holding(values, self._words))
-            found &= has
+            found &= self._with_words(batch, named)
         return found
 
-    def _same(self, corpus: Corpus | None) -> pa.Array | None:
-        """Return the ids by which the rows may name the document, ``None`` without a corpus."""
-        if corpus is None or not self._document:
-            return None
+    def _with_document(self, batch: MinedBatch, same: pa.Array | None) -> NDArray[np.bool_]:
+        found = np.zeros(len(batch), np.bool_)
+        one = pa.array([self._document], pa.string())
+        for side in SIDES:
+            if batch.has(f"{side}_ids"):
+                found |= _any_in(batch.table[f"{side}_ids"], one if same is None else same)
+            if batch.has(f"{side}s"):
+                found |= _any_in(batch.table[f"{side}s"], one)
+        return found
+
+    def _with_words(self, batch: MinedBatch, named: _Named) -> NDArray[np.bool_]:
+        if named.queries is None:
+            found = holding(batch.table["query"], self._words)
+        else:
+            asked = pc.is_in(batch.table["query_id"], value_set=named.queries)
+            found = asked.to_numpy().astype(np.bool_)
+        for side in SIDES if self._everywhere else ():
+            if named.worded is not None and batch.has(f"{side}_ids"):
+                found |= _any_in(batch.table[f"{side}_ids"], named.worded)
+            elif batch.has(f"{side}s"):
+                offsets, values = flat_list(batch.table[f"{side}s"])
+                found |= _any(offsets, holding(values, self._words))
+        return found
+
+    def _same(self, corpus: Corpus) -> pa.Array:
+        """Return the ids by which the rows may name the document."""
         document = self._document
         rows = np.flatnonzero(corpus.document_keys == np.uint64(text_key(document)))
         ids = corpus.id_array(rows).filter(pc.equal(corpus.text_array(rows), document))
         return pa.concat_arrays([pa.array([document], pa.string()), ids])
 
-    def _worded(self, corpus: Corpus | None) -> pa.Array | None:
-        """Return the ids of the documents with the words, ``None`` without a corpus."""
-        if corpus is None or not self._words or not self._everywhere:
-            return None
+    def _worded(self, corpus: Corpus) -> pa.Array:
+        """Return the ids of the texts with the words."""
         rows = corpus.to_dataset().with_format("arrow")
         found = [pa.array([], pa.string())]
         for start in range(0, len(corpus), DOCUMENTS_AT_ONCE):
@@ -172,7 +213,8 @@ class RowSearch:
             marks = holding(table["text"], self._words)
             for chunk in table["id"].filter(pa.array(marks)).chunks:
                 found.append(chunk.cast(pa.string()))
-            self.documents = min(start + DOCUMENTS_AT_ONCE, len(corpus))
+            if corpus is self._inspected.mined.corpus:
+                self.documents = min(start + DOCUMENTS_AT_ONCE, len(corpus))
         return pa.concat_arrays(found)
 
 

@@ -24,6 +24,7 @@ from hf_hardneg.inspection.near_step import NearStep, near_of, near_texts_lack
 from hf_hardneg.inspection.opened import InspectedSet
 from hf_hardneg.inspection.row_scores import ScoreSource, excesses
 from hf_hardneg.inspection.score_step import ScoreStep
+from hf_hardneg.inspection.survey_step import SurveyStep, survey_path
 
 __all__ = ["REASONS", "Reason", "Suspicion"]
 
@@ -96,7 +97,9 @@ class Suspicion:
         pool_key = content_hash("" if pool is None else pool.rows._fingerprint)
         self._scores = ScoreStep(self.folder / f"scores-{pool_key}.bin", len(mined), self.scores)
         self._near = NearStep(self.folder / "near.bin", mined)
-        self._background = Background([self._scores, self._near])
+        # The overview's numbers are wanted sooner than the near-duplicates, which take longest.
+        self._survey = SurveyStep(survey_path(inspected, self.key), inspected)
+        self._background = Background([self._scores, self._survey, self._near])
         self._labelled = np.zeros(len(mined), np.uint8)
         self._labels: dict[int, dict[int, Judged]] = {}
         self._marked = np.zeros(len(mined), np.uint8)
@@ -123,7 +126,7 @@ class Suspicion:
         return self._background.wait(timeout)
 
     def progress(self) -> tuple[Progress, ...]:
-        """Return how far the scores and the near-duplicates are."""
+        """Return how far the scores, the overview's numbers and the near-duplicates are."""
         return self._background.progress()
 
     def lacks(self, reason: str) -> str:

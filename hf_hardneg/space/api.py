@@ -42,7 +42,8 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
     def overview(data: str = "", config: str = "") -> dict[str, Any]:
         """Return what is known of the whole set, with where each number is from."""
         with said():
-            return parts.shelf.get(Wish(data, config)).overview().to_dict()
+            opened = parts.shelf.get(Wish(data, config))
+            return opened.overview(parts.settings.labels).to_dict()
 
     def search(
         words: str = "",

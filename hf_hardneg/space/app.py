@@ -11,6 +11,8 @@ from hf_hardneg.errors import HardNegError
 from hf_hardneg.pages import number
 from hf_hardneg.space.api import add_endpoints
 from hf_hardneg.space.browse import Browse, Who
+from hf_hardneg.space.compare import Compare
+from hf_hardneg.space.decide import Decide
 from hf_hardneg.space.desk import Desk, caller_of_request
 from hf_hardneg.space.judge import Judge
 from hf_hardneg.space.overview import OverviewView
@@ -35,7 +37,8 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
         settings: what is open at the start, where labels go, and who may do what.
     """
     settings = settings or SpaceSettings()
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
+    app = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True)
+    with app:
         wish = gr.State(Wish())
         parts = Parts(settings, Shelf(settings), Desk(settings), wish)
         with gr.Row(elem_classes="hn-bar"):
@@ -57,9 +60,16 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 overview = OverviewView.build(parts)
             with gr.Tab("Browse", id="browse"):
                 browse = Browse.build(parts)
+            with gr.Tab("Try another decision", id="decide"):
+                other_way = Decide.build(parts, browse.number)
             with gr.Tab("Judge", id="judge"):
                 judge = Judge.build(parts)
-        shown = [wish, data, config, head, *overview.outputs, *browse.outputs, *judge.outputs]
+            with gr.Tab("Compare", id="compare"):
+                beside = Compare.build(parts)
+        shown = [
+            wish, data, config, head, *overview.outputs, *browse.outputs, *other_way.outputs,
+            *judge.outputs, *beside.outputs,
+        ]  # fmt: skip
 
         def opened(asked: Wish, row: int, request: gr.Request, profile: Any) -> list[Any]:  # noqa: ANN401
             caller = caller_of_request(settings, request, profile)
@@ -68,7 +78,9 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 values = [
                     *overview.at(asked),
                     *browse.at(asked, row, Who(caller, str(request.session_hash or ""))),
+                    *other_way.at(asked, row),
                     *judge.at(asked),
+                    *beside.at(asked),
                 ]
             except HardNegError as error:
                 kept = [gr.skip()] * (len(shown) - 4)

@@ -46,10 +46,12 @@ class Browse:
     Attributes:
         parts: what views share.
         outputs: components that :meth:`at` gives values for.
+        number: the number of the row that is shown.
     """
 
     parts: Parts
     outputs: Sequence[Any]
+    number: gr.Number
 
     @classmethod
     def build(cls, parts: Parts) -> Browse:
@@ -78,7 +80,7 @@ class Browse:
         row = gr.HTML(js_on_load=(HERE / "row.js").read_text(encoding="utf-8"), elem_id="hn-row")
         gr.HTML(f'<p class="hn-legend">{KEYS}</p>', elem_classes="hn-scope")
         wanted, place = gr.State(Wanted()), gr.State(0)
-        view = cls(parts, [wanted, place, number, status, row])
+        view = cls(parts, [wanted, place, number, status, row], number)
         asked = [search, where, document, reasons, short, order]
         state = [parts.wish, wanted, place]
         listen: dict[str, Any] = {

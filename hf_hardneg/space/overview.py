@@ -42,5 +42,5 @@ class OverviewView:
         """Return the values of :attr:`outputs` for a set."""
         with said():
             opened = self.parts.shelf.get(wish)
-            found = opened.overview()
-        return [html("overview.html", overview=found, figure=histogram(found))]
+            found = opened.overview(self.parts.settings.labels)
+        return [html("overview.html", overview=found, figure=histogram(found.scores))]

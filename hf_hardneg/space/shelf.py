@@ -11,18 +11,26 @@ from pathlib import Path
 
 from hf_hardneg.cache import cache_root
 from hf_hardneg.errors import FormatError
+from hf_hardneg.evaluation.label_rate import label_rate
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.inspection import InspectedSet, open_inspected
 from hf_hardneg.inspection.finding_rows import RowFinder
 from hf_hardneg.inspection.judging import JudgingTask
+from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.overview import Overview, overview_of
 from hf_hardneg.inspection.remote import open_from_hub
+from hf_hardneg.inspection.set_comparison import SetComparison, compare_sets
 from hf_hardneg.inspection.set_identity import set_identity
+from hf_hardneg.inspection.sliders import SliderRanges, slider_ranges
 from hf_hardneg.inspection.suspicion import Suspicion
+from hf_hardneg.rates import Rate
 from hf_hardneg.space.settings import SpaceSettings
 
 __all__ = ["DEMO", "Opened", "Shelf", "Wish"]
 
 DEMO = "Python's standard library"
+READER = "overview"
+"""Name for whoever only reads labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,8 @@ class Opened:
     suspicion: Suspicion
     finder: RowFinder
     own: bool = False
-    _overview: Overview | None = None
+    _overview: tuple[tuple[Rate, ...], Overview] | None = None
+    _ranges: SliderRanges | None = None
     _identity: str = ""
     _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -90,12 +99,37 @@ class Opened:
                 )
             return self._tasks[size]
 
-    def overview(self) -> Overview:
-        """Return its overview, worked out once."""
+    def overview(self, labels: Path) -> Overview:
+        """Return its overview, with the rate that labels of a drawn sample tell.
+
+        Args:
+            labels: folder of the labels.
+        """
+        rates = self._rates(labels)
         with self._lock:
-            if self._overview is None:
-                self._overview = overview_of(self.inspected)
-            return self._overview
+            known = self._overview
+            if known is None or not known[1].exact or known[0] != rates:
+                self._overview = known = rates, overview_of(self.inspected, rates)
+            return known[1]
+
+    def ranges(self) -> SliderRanges:
+        """Return between what the sliders of another decision move, looked up once.
+
+        Raises:
+            PoolError: the set has no pool.
+        """
+        with self._lock:
+            if self._ranges is None:
+                self._ranges = slider_ranges(self.inspected)
+            return self._ranges
+
+    def _rates(self, labels: Path) -> tuple[Rate, ...]:
+        """Return the rate that the labels of a drawn sample tell, if there are any."""
+        book = LabelBook(labels, READER, identity=self.identity)
+        rows = book.labels()
+        if not any(row.weight is not None for row in rows):
+            return ()
+        return (label_rate(Labels(rows, "the labels")),)
 
 
 class Shelf:
@@ -111,6 +145,8 @@ class Shelf:
         self._lock = threading.Lock()
         self._opening: dict[Wish, threading.Lock] = {}
         self._open: OrderedDict[Wish, Opened] = OrderedDict()
+        self._comparing: dict[tuple[Wish, Wish], threading.Lock] = {}
+        self._compared: OrderedDict[tuple[Wish, Wish], SetComparison] = OrderedDict()
 
     def get(self, wish: Wish) -> Opened:
         """Return a set, opening it where it is not open.
@@ -138,6 +174,25 @@ class Shelf:
                 for one in closed:
                     one.close()
         return found
+
+    def comparison(self, one: Wish, other: Wish) -> SetComparison:
+        """Return two sets beside each other, worked out once.
+
+        Raises:
+            HardNegError: a set cannot be opened, or the two cannot be matched.
+        """
+        first, second = self.get(one), self.get(other)
+        with self._lock:
+            mine = self._comparing.setdefault((first.wish, second.wish), threading.Lock())
+        with mine:
+            found = self._compared.get((first.wish, second.wish))
+            if found is None or found.pair.a is not first.inspected:
+                found = compare_sets(first.inspected, second.inspected)
+                with self._lock:
+                    self._compared[first.wish, second.wish] = found
+                    while len(self._compared) > self._settings.opened_at_most:
+                        self._compared.popitem(last=False)
+            return found
 
     def _over(self) -> list[Opened]:
         """Take the least used sets off the shelf, as many as are too many."""

@@ -144,6 +144,13 @@ def test_a_split_that_is_not_there_is_told_before_the_work(
     assert not (tmp_path / "cache" / "maps").exists()
 
 
+def test_labels_that_cannot_be_read_are_told_before_the_work(home: Path, tmp_path: Path) -> None:
+    (home / "labels.jsonl").write_text('{"query": "a"}\n', encoding="utf-8")
+    with pytest.raises(HardNegError, match=r"evaluation\.labels: .*line 1: no field 'label'"):
+        built(home, tmp_path / "out", **{"evaluation.labels": "labels.jsonl"})
+    assert not (tmp_path / "cache" / "maps").exists()
+
+
 def test_a_recipe_without_a_repository_is_not_published(home: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"publish\.repository"):
         publish(built(home, tmp_path / "out"))

@@ -116,11 +116,12 @@ def test_a_trained_model_stands_with_its_interval(facts: CardFacts) -> None:
 
 
 def test_forced_and_the_audit_are_said(facts: CardFacts) -> None:
-    finding = {"title": "Own positive as negative", "count": 3}
+    finding = {"title": "Own positive as negative", "count": 3, "severity": "error",
+               "of": "negatives", "checked": 1200}  # fmt: skip
     audit = {"rows": 9, "errors": 1, "warnings": 0, "findings": [finding]}
     text = card_text(replace(facts, forced=True, audit=audit))
     assert "published although its audit found errors" in text
-    assert "- Own positive as negative: 3" in text
+    assert "| error | Own positive as negative | 3 | 1,200 negatives |" in text
     assert "was not audited" not in text
 
 
@@ -141,3 +142,24 @@ def test_a_config_of_a_data_set_is_found_by_the_data_set(facts: CardFacts) -> No
     values, _ = split_card(card_text(replace(facts, sources=sources)))
     assert values is not None
     assert values["source_datasets"] == ["alice/tiny"]
+
+
+def test_an_audit_that_found_nothing_says_so(facts: CardFacts) -> None:
+    audit = {"rows": 1200, "errors": 0, "warnings": 0, "findings": []}
+    assert "looked at 1,200 rows and found nothing." in card_text(replace(facts, audit=audit))
+
+
+def test_numbered_columns_stand_by_the_first_and_the_last(facts: CardFacts) -> None:
+    names = ["anchor", "negative_1", "negative_2", "negative_3", "x_2", "x_3", "x_4"]
+    wide = replace(facts.configs[0], features=tuple((name, "string") for name in names))
+    text = card_text(replace(facts, configs=(wide,)))
+    assert "| `anchor`, `negative_1` to `negative_3`, `x_2`, `x_3`, `x_4` |" in text
+
+
+def test_rows_that_the_wide_format_lacks_are_told(facts: CardFacts) -> None:
+    short = replace(facts.report, underfilled={1: 1})
+    said = "1 row had fewer negatives than asked for"
+    wide = card_text(replace(facts, report=short))
+    assert f"{said}; n-tuple, which has a column for each negative, lacks such rows." in wide
+    filled = replace(facts, report=short, recipe={**facts.recipe, "underfilled": "fill"})
+    assert f"{said}.\n" in card_text(filled)

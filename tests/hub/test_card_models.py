@@ -149,3 +149,10 @@ def test_two_models_of_one_stage_both_stand_there(models: dict[str, Path]) -> No
     assert {name: own["model"] for name, own in found.items()} == {
         "denoised": one, "denoised-2": two,
     }  # fmt: skip
+
+
+def test_a_fitted_model_does_not_fill_the_card(case: Case) -> None:
+    told = replace(case.facts.report, strategy=f"bm25@30+risk(least=2, model={RISK!r})")
+    text = card_text(replace(case.facts, report=told))
+    assert "penalty_from" not in text
+    assert "`hardneg/report.json` has them whole" in text

@@ -95,7 +95,7 @@ def test_what_cannot_be_published_is_refused_before_anything_is_mined(
 
     for name in ("mine", "retrieve", "select", "knowing"):
         monkeypatch.setattr(OfflineMiner, name, mined)
-    monkeypatch.setattr("hf_hardneg.hub.build.load_data", mined)
+    monkeypatch.setattr("hf_hardneg.hub.mined_recipe.load_data", mined)
     monkeypatch.setenv("HF_TOKEN", token)
     prepare(hub)
     before = {name: dict(repo.refs) for name, repo in hub.store.repos.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 from inspected_cases import HOSTILE, mined_row, mined_rows, opened, texts, without
@@ -46,6 +46,8 @@ def fits(row: dict[str, Any], search: str, search_in: str, document: str) -> boo
     return worded and (not document or document in documents or document in ids)
 
 
+BY_ID = Features({"query_id": Value("string"), "positive_ids": List(Value("string")),
+                  "negative_ids": List(Value("string"))})  # fmt: skip
 searches = st.one_of(
     st.sampled_from(
         ["", "fox", "QUICK fox", "x", "fine", "STRASSE", "σίσυφος", "テキスト", ".*", "a b"]
@@ -74,9 +76,22 @@ def test_rows_of_ids_are_searched_through_their_corpus(
              ("hard_negative_ids", "hard_negatives"))
              for pair in zip(row[side[0]], row[side[1]], strict=True)]  # fmt: skip
     corpus = Corpus(dict([*pairs, ("further", "the quick fox x fine")]))
-    inspected = opened(without(rows, "positive", "hard_negatives"), corpus=corpus)
     asked = {"search": search, "search_in": search_in, "document": document}
+    ids = without(rows, "positive", "hard_negatives")
+    assert found(opened(ids, corpus=corpus), **asked) == expected
+    # Of queries by id the texts are searched once each, too.
+    queries = Dataset.from_list([{"query_id": row["query_id"], "query": row["query"]}
+                                 for row in rows])  # fmt: skip
+    by_id = Dataset.from_list([{"query_id": row["query_id"], "positive_ids": row["positive_ids"],
+                                "negative_ids": row["hard_negative_ids"]} for row in rows],
+                              features=BY_ID)  # fmt: skip
+    inspected = open_inspected(by_id, corpus=corpus, queries=queries)
+    assert inspected.mined.queries is not None
     assert found(inspected, **asked) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_search, "FIRST_TEXTS", 1)
+        patch.setattr(row_search, "FIRST_ROWS", 2)
+        assert found(inspected, **asked) == expected
 
 
 def test_reasons_short_rows_words_and_document_are_all_asked_for() -> None:
@@ -174,6 +189,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     """Searches look at one row whenever the gate lets them."""
     gate = threading.Semaphore(0)
     monkeypatch.setattr(row_search, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(row_search, "FIRST_ROWS", 1)
     look = row_search.RowSearch._marks
 
     def slowly(self: Any, *args: Any) -> Any:

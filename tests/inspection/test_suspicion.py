@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import Dataset, Features, List, Value
 from hypothesis import given
 from inspected_cases import (
     HOSTILE,
@@ -18,10 +19,12 @@ from inspected_cases import (
     without,
 )
 
+from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ParameterError
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.hashing import normalize_text
 from hf_hardneg.inspection.near_step import NearStep
+from hf_hardneg.inspection.opened import open_inspected
 from hf_hardneg.inspection.suspicion import REASONS, Suspicion
 
 SCORES = ("hard_negative_scores", "hard_negative_positive_scores")
@@ -194,7 +197,7 @@ def test_a_second_opening_has_it_at_once_and_another_set_has_not(
     first = looked(opened(rows))
     monkeypatch.setattr(NearStep, "run", lambda *_: pytest.fail("texts are looked at again"))
     again = Suspicion(opened(rows))
-    assert [one.complete for one in again.progress()] == [True, True]
+    assert [one.complete for one in again.progress()] == [True] * 3
     assert again.negatives("near_duplicate").tolist() == first.negatives("near_duplicate").tolist()
     other = Suspicion(opened([*rows[:-1], mined_row(9)]))
     assert not any(one.complete for one in other.progress())
@@ -206,8 +209,8 @@ def test_an_interruption_is_taken_up_where_it_ended(monkeypatch: pytest.MonkeyPa
     interrupted = Suspicion(opened(rows))
     calls = iter([False, False, True])
     interrupted._near.run(lambda: next(calls))
-    assert interrupted.progress()[1].looked_at == 8
-    assert str(interrupted.progress()[1]) == "looked at 8 of 10 rows"
+    assert interrupted.progress()[-1].looked_at == 8
+    assert str(interrupted.progress()[-1]) == "looked at 8 of 10 rows"
     assert interrupted.negatives("near_duplicate").tolist() == [1] * 8 + [0] * 2
     resumed = Suspicion(opened(rows))
     assert resumed.looked_at("near_duplicate") == 8
@@ -246,3 +249,27 @@ def test_hostile_texts_are_looked_at_as_they_are() -> None:
     assert suspicion.negatives("near_duplicate").tolist() == [*expected, 0]
     assert suspicion.reasons(len(rows) - 1) == ()
     assert set(REASONS) == {"outscores", "near_duplicate", "judged", "marked"}
+
+
+def test_a_pool_with_other_ids_of_queries_is_found_by_their_texts() -> None:
+    rows = [mined_row(number, hard_negative_scores=[2.0, 0.0]) for number in range(3)]
+    pool = pool_of([{**row, "query_id": f"other {row['query_id']}"} for row in rows])
+    features = Features({name: List(Value("string")) for name in ("positive_ids", "negative_ids")})
+    by_id = Dataset.from_list(
+        [
+            {
+                "query_id": row["query_id"],
+                "positive_ids": row["positive_ids"],
+                "negative_ids": row["hard_negative_ids"],
+            }
+            for row in rows
+        ],
+        features=Features({"query_id": Value("string"), **features}),
+    )
+    queries = Dataset.from_list(
+        [{"query_id": row["query_id"], "query": row["query"]} for row in rows]
+    )
+    corpus = Corpus({name: name for row in rows for name in
+                     (*row["positive_ids"], *row["hard_negative_ids"])})  # fmt: skip
+    suspicion = looked(open_inspected(by_id, corpus=corpus, queries=queries, pool=pool))
+    assert suspicion.negatives("outscores").tolist() == [1, 1, 1]
