@@ -99,7 +99,7 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 me=caller.name,
                 why_not=caller.why_not,
             )
-            return [asked, found.wish.data, choices, head_shown, *values]
+            return [asked, found.link.get("repo", ""), choices, head_shown, *values]
 
         def first(request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
             asked = dict(request.query_params or {})
@@ -141,7 +141,8 @@ def launch_options() -> dict[str, Any]:
             font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
             font_mono=["ui-monospace", "Consolas", "monospace"],
         ),
-        "css": (HERE / "style.css").read_text(encoding="utf-8"),
+        # Not as "css", which Gradio puts below its own container, where ".dark" does not reach.
+        "head": f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>",
         "footer_links": ["api", "settings"],
         "ssr_mode": False,
         "max_threads": 40,

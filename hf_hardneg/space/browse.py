@@ -70,10 +70,16 @@ class Browse:
             with gr.Row():
                 apply = gr.Button("Show these rows", variant="primary")
                 clear = gr.Button("Clear")
-        with gr.Row(elem_classes="hn-bar"):
+        with gr.Row(elem_classes=["hn-bar", "hn-nav"]):
             previous = gr.Button("← Previous", elem_id="hn-previous", min_width=90)
             number = gr.Number(
-                label="Row", precision=0, minimum=0, value=0, min_width=90, elem_id="hn-goto"
+                label="Row",
+                precision=0,
+                minimum=0,
+                value=0,
+                min_width=90,
+                elem_id="hn-goto",
+                container=False,
             )
             following = gr.Button("Next →", elem_id="hn-next", min_width=90)
         status = gr.HTML(elem_classes="hn-scope", elem_id="hn-status")
