@@ -121,4 +121,4 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
         return {"row": row, "place": place, "label": label, "annotator": caller.name}
 
     for endpoint in (row, overview, search, label):
-        gr.api(endpoint, api_name=endpoint.__name__)
+        gr.api(endpoint, api_name=endpoint.__name__)  # type: ignore[attr-defined]

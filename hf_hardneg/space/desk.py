@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import gradio as gr
 
 from hf_hardneg.errors import HubError
+from hf_hardneg.hub.access import find_token
+from hf_hardneg.hub.label_commits import LabelCommits
 from hf_hardneg.inspection.label_book import LabelBook
+from hf_hardneg.inspection.label_files import pattern_of
 from hf_hardneg.space.settings import SpaceSettings
 from hf_hardneg.space.shelf import Opened
 
@@ -90,6 +93,7 @@ class Desk:
         """Begin without any book."""
         self.settings = settings
         self._books: dict[tuple[str, str], LabelBook] = {}
+        self._commits: dict[str, LabelCommits] = {}
         self._lock = threading.Lock()
 
     def book(self, caller: Caller, opened: Opened) -> LabelBook:
@@ -102,5 +106,52 @@ class Desk:
                     caller.name,
                     identity=opened.identity,
                     set_name=opened.inspected.name,
+                    lock=self._commits[caller.name].lock if caller.name in self._commits else None,
                 )
             return self._books[key]
+
+    def keep(self, caller: Caller, repository: str, token: str | None) -> LabelCommits:
+        """Commit the caller's labels to a data set repository of theirs from now on.
+
+        Args:
+            caller: who labels.
+            repository: ``namespace/name``; created, private, where it is not there.
+            token: of the caller; ``None`` for the one of this machine, which an app for everybody
+                must never take.
+
+        Raises:
+            HubError: it cannot be written there.
+        """
+        if token is None and not self.settings.local:
+            raise HubError("Sign in with your Hugging Face account to keep labels on the Hub.")
+        with self._lock:
+            before = self._commits.get(caller.name)
+        if before is not None and before.repository == repository:
+            before.push()
+            return before
+        made = LabelCommits(
+            repository,
+            self.settings.labels,
+            find_token(token),
+            pattern=pattern_of(caller.name),
+        )
+        with self._lock:
+            self._commits[caller.name] = made
+            # Books take the lock of the commits with them: they are opened anew.
+            for key in [key for key in self._books if key[0] == caller.name]:
+                del self._books[key]
+        if before is not None:
+            before.stop()
+        return made
+
+    def kept(self, caller: Caller) -> LabelCommits | None:
+        """Return what commits the caller's labels; ``None`` where they stay here."""
+        with self._lock:
+            return self._commits.get(caller.name)
+
+    def close(self) -> None:
+        """Commit what is left."""
+        with self._lock:
+            commits = list(self._commits.values())
+        for one in commits:
+            one.stop()

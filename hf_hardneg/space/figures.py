@@ -91,9 +91,16 @@ def histogram(scores: Scores) -> Histogram | None:
         bars(sides[0], "positives"),
         bars(sides[1], "negatives"),
         tuple(Tick(x(value), f"{value:.4g}") for value in _round_values(low, end)),
-        tuple(Tick(y(high * k / UPWARDS), f"{100 * high * k / UPWARDS:.3g}%") for k in range(UPWARDS + 1)),
+        tuple(
+            Tick(y(high * k / UPWARDS), f"{100 * high * k / UPWARDS:.3g}%")
+            for k in range(UPWARDS + 1)
+        ),
         _said(scores),
     )
+
+
+def _parts(high: float) -> list[float]:
+    return [high * part / UPWARDS for part in range(UPWARDS + 1)]
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
