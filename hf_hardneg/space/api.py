@@ -92,12 +92,11 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
         row: int,
         place: int,
         label: str,
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
         note: str = "",
         data: str = "",
         config: str = "",
-        *,
-        request: gr.Request,
-        profile: gr.OAuthProfile | None = None,
     ) -> dict[str, Any]:
         """Keep what you say of a negative; needs a sign-in where the app is a Space.
 
