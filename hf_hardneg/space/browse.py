@@ -18,7 +18,7 @@ from hf_hardneg.space.desk import Caller, caller_of_request
 from hf_hardneg.space.parts import Parts, said
 from hf_hardneg.space.render import html
 from hf_hardneg.space.row_page import row_html
-from hf_hardneg.space.shelf import Opened, Wish
+from hf_hardneg.space.shelf import PLACE, ROW, Opened, Wish
 
 __all__ = ["Browse", "Who"]
 
@@ -226,7 +226,8 @@ class Browse:
             score=one.score,
             source=one.source,
         )
-        self.parts.desk.book(caller, opened).add(said_of)
+        book = self.parts.desk.book(caller, opened)
+        book.add(replace(said_of, further={ROW: row, PLACE: place}))
         opened.suspicion.mark(row, place, label)
 
     # -- showing ---------------------------------------------------------------------------------
