@@ -95,9 +95,10 @@ class Opened:
         rows = LabelBook(labels, READER, identity=self.identity).labels()
         for one in rows:
             row, place = one.further.get(ROW), one.further.get(PLACE)
-            if one.hand_picked and isinstance(row, int) and isinstance(place, int):
-                if 0 <= row < len(self.inspected) and place >= 0 and one.label in LABELS:
-                    self.suspicion.mark(row, place, str(one.label))
+            if not (one.hand_picked and isinstance(row, int) and isinstance(place, int)):
+                continue
+            if 0 <= row < len(self.inspected) and place >= 0 and one.label in LABELS:
+                self.suspicion.mark(row, place, str(one.label))
         drawn = [one for one in rows if one.weight is not None]
         if drawn:
             taken = threading.Thread(
