@@ -27,6 +27,8 @@ HERE = Path(__file__).parent
 TITLE = "Hard negatives"
 AT_ONCE = 16
 """Calls that are answered at the same time."""
+DIGITS = 15
+"""Of the number of a row in an address, at most."""
 VIEWS = ("overview", "browse", "decide", "judge", "compare")
 
 
@@ -106,7 +108,7 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
             wanted = Wish(asked.get("repo", ""), asked.get("config", ""))
             row = asked.get("row", "0")
             tab = asked.get("view") or ("browse" if "row" in asked else "overview")
-            values = opened(wanted, int(row) if row.isdigit() else 0, request, profile)
+            values = opened(wanted, _row_number(row), request, profile)
             return [gr.Tabs(selected=tab if tab in VIEWS else "overview"), *values]
 
         def chosen(
@@ -126,6 +128,11 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
         add_endpoints(parts, browse)
     app.queue(default_concurrency_limit=AT_ONCE, max_size=256)
     return app
+
+
+def _row_number(text: str) -> int:
+    """Return the number of a row in an address; the first for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else 0
 
 
 def _placeholder(settings: SpaceSettings) -> str:

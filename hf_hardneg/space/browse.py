@@ -83,7 +83,11 @@ class Browse:
             )
             following = gr.Button("Next →", elem_id="hn-next", min_width=90)
         status = gr.HTML(elem_classes="hn-scope", elem_id="hn-status")
-        row = gr.HTML(js_on_load=(HERE / "row.js").read_text(encoding="utf-8"), elem_id="hn-row")
+        row = gr.HTML(
+            js_on_load=(HERE / "row.js").read_text(encoding="utf-8"),
+            elem_classes="hn-scope",
+            elem_id="hn-row",
+        )
         gr.HTML(f'<p class="hn-legend">{KEYS}</p>', elem_classes="hn-scope")
         wanted, place = gr.State(Wanted()), gr.State(0)
         view = cls(parts, [wanted, place, number, status, row], number)
@@ -111,7 +115,9 @@ class Browse:
         previous.click(view.back, state, api_name="browse_previous", **listen)
         following.click(view.forward, state, api_name="browse_next", **listen)
         number.submit(view.jump, [*state, number], api_name="browse_row", **listen)
-        row.click(view.mark, state, api_name="browse_mark", **listen)
+        row.click(  # every mark counts, also one made while the one before is being kept
+            view.mark, state, api_name="browse_mark", trigger_mode="multiple", **listen
+        )
         return view
 
     # -- what listeners do -----------------------------------------------------------------------

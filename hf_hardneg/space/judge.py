@@ -63,7 +63,9 @@ class Judge:
             blind = gr.Checkbox(label="Blind: hide scores and ranks", value=True)
             draw = gr.Button("Start judging", variant="primary", elem_id="hn-draw")
         item = gr.HTML(
-            js_on_load=(HERE / "judge.js").read_text(encoding="utf-8"), elem_id="hn-item"
+            js_on_load=(HERE / "judge.js").read_text(encoding="utf-8"),
+            elem_classes="hn-scope",
+            elem_id="hn-item",
         )
         gr.HTML(f'<p class="hn-legend">{KEYS}</p>', elem_classes="hn-scope")
         result = gr.HTML(elem_classes="hn-scope", elem_id="hn-result")

@@ -3,12 +3,15 @@ const typing = (target) => target && (target.isContentEditable ||
   /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 const cards = () => Array.from(element.querySelectorAll("[data-hn-card]"));
 const shown = () => element.offsetParent !== null;
-let last = null;
+const number = () => element.querySelector("[data-hn-row]")?.dataset.hnRow;
+const folds = () => Array.from(element.querySelectorAll("details"));
+let last = null, drawn = number(), unfolded = [];
 
 const say = (card, label) => {
   last = Number(card.dataset.hnCard);
   const note = card.querySelector("[data-hn-note]");
   const row = element.querySelector("[data-hn-row]");
+  unfolded = folds().map((one) => one.open);
   trigger("click", { row: Number(row.dataset.hnRow), place: last, label, note: note ? note.value : "" });
 };
 const press = (name) => {
@@ -21,7 +24,11 @@ const focus = (place) => {
 };
 const address = () => {
   const row = element.querySelector("[data-hn-link]");
-  if (row && shown()) history.replaceState(null, "", row.dataset.hnLink);
+  if (!row || !shown()) return;
+  const parts = new URLSearchParams(row.dataset.hnLink);
+  const theme = new URLSearchParams(location.search).get("__theme");  // Gradio's light or dark
+  if (theme) parts.set("__theme", theme);
+  history.replaceState(null, "", "?" + parts);
 };
 
 element.addEventListener("click", (event) => {
@@ -57,8 +64,19 @@ document.addEventListener("keydown", (event) => {
   } else return;
   event.preventDefault();
 });
+// Gradio changes the page in place: fields keep what was written into them, folds lose it.
+const settle = () => {
+  if (drawn === number()) {
+    folds().forEach((one, place) => { if (unfolded[place]) one.open = true; });
+    return;
+  }
+  drawn = number();
+  unfolded = [];
+  element.querySelectorAll("[data-hn-note]").forEach((note) => { note.value = note.defaultValue; });
+};
 watch("value", () => {
   address();
+  settle();
   if (last !== null) focus(last);
   last = null;
 });
