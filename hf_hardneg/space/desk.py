@@ -10,6 +10,7 @@ import gradio as gr
 
 from hf_hardneg.errors import HubError
 from hf_hardneg.hub.access import find_token
+from hf_hardneg.hub.caller import caller_of
 from hf_hardneg.hub.label_commits import LabelCommits
 from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.label_files import pattern_of
@@ -17,6 +18,8 @@ from hf_hardneg.space.settings import SpaceSettings
 from hf_hardneg.space.shelf import Opened
 
 __all__ = ["Caller", "Desk", "caller_of_request"]
+
+SIGN_IN = "Sign in with your Hugging Face account to label."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,7 @@ def caller_of_request(
     if profile is not None:
         return Caller(profile.username)
     if not settings.local:
-        name = _by_token(request)
-        why = "" if name else "Sign in with your Hugging Face account to label."
-        return Caller(name, why)
+        return _by_token(request)
     if request is None or _is_here(request):
         return Caller(settings.annotator)
     return Caller(
@@ -59,19 +60,17 @@ def caller_of_request(
     )
 
 
-def _by_token(request: gr.Request | None) -> str:
+def _by_token(request: gr.Request | None) -> Caller:
     """Return the Hub account of a client that sent a token, asked from the Hub."""
-    from hf_hardneg.hub.caller import caller_of
-
     headers = {} if request is None else dict(request.headers)
     sent = headers.get("x-hf-authorization") or headers.get("authorization") or ""
     scheme, _, token = str(sent).partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        return ""
+        return Caller("", SIGN_IN)
     try:
-        return caller_of(token.strip())
-    except HubError:
-        return ""
+        return Caller(caller_of(token.strip()))
+    except HubError as error:
+        return Caller("", f"{SIGN_IN} {error}")
 
 
 def _is_here(request: gr.Request) -> bool:

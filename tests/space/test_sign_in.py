@@ -29,16 +29,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
-    with LoopbackHub(tmp_path / "hub") as server:
+@pytest.fixture(scope="module")
+def hub(space_folder: Path) -> Iterator[LoopbackHub]:
+    with LoopbackHub(space_folder / "hub") as server:
         server.settings.oauth = OAuthProvider(server.url)
         yield server
 
 
-@pytest.fixture
-def space(hub: LoopbackHub, tmp_path: Path, space_cache: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def space(hub: LoopbackHub, space_folder: Path, space_cache: Path) -> Iterator[str]:
     """The Space itself, as the Hub starts it: its own file, in its environment."""
+    home = space_folder / "signed-in"
+    home.mkdir()
     port = free_port()
     url = f"http://localhost:{port}"  # to which browsers send cookies that want https
     assert hub.settings.oauth is not None
@@ -47,13 +49,13 @@ def space(hub: LoopbackHub, tmp_path: Path, space_cache: Path) -> Iterator[str]:
     values = {
         "SYSTEM": "spaces", "SPACE_ID": "alice/negatives", "GRADIO_SERVER_PORT": str(port),
         "OAUTH_CLIENT_ID": "the app", "OAUTH_CLIENT_SECRET": SECRET, "OAUTH_SCOPES": SCOPES,
-        "OPENID_PROVIDER_URL": hub.url, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1",
-        "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_bob",
+        "OPENID_PROVIDER_URL": hub.url, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0",
+        "HF_HOME": str(home / "hub"), "HF_TOKEN": "hf_bob",
     }  # fmt: skip
-    log = tmp_path / "log"
+    log = home / "log"
     with log.open("wb") as out:
         running = subprocess.Popen(
-            [sys.executable, str(APP)], cwd=tmp_path, stdout=out, stderr=out,
+            [sys.executable, str(APP)], cwd=home, stdout=out, stderr=out,
             env={**os.environ, **values},
         )  # fmt: skip
     try:
