@@ -14,6 +14,7 @@ from hf_hardneg.inspection import RowView
 from hf_hardneg.inspection.label_book import by_hand
 from hf_hardneg.inspection.suspicion import REASONS
 from hf_hardneg.inspection.wanted import Found, Wanted
+from hf_hardneg.label_lines import WITHDRAWN
 from hf_hardneg.space.desk import Caller, caller_of_request
 from hf_hardneg.space.parts import Parts, said
 from hf_hardneg.space.render import html
@@ -27,7 +28,7 @@ ORDERS = [("by row", "row"), ("suspicious first", "suspicious")]
 SEARCHED = [("queries", "queries"), ("all texts", "all texts")]
 KEYS = (
     "Keys: n or → next row, p or ← previous, j and k or a digit to choose a negative, then f false "
-    "negative, t true negative, u unsure, b bad query."
+    "negative, t true negative, u unsure, b bad query; the same again takes it back."
 )
 
 
@@ -208,7 +209,7 @@ class Browse:
     def label(
         self, opened: Opened, caller: Caller, row: int, place: int, label: str, note: str
     ) -> None:
-        """Keep a label of one negative of a row.
+        """Keep a label of one negative of a row; an empty one takes back what was said.
 
         Raises:
             HardNegError: the caller may not label, or there is no such negative.
@@ -222,7 +223,7 @@ class Browse:
             )
         one = view.negatives[place]
         said_of = by_hand(
-            label,
+            label or None,
             query=view.query,
             query_id=view.query_id,
             document=one.text,
@@ -233,8 +234,11 @@ class Browse:
             source=one.source,
         )
         book = self.parts.desk.book(caller, opened)
-        book.add(replace(said_of, further={ROW: row, PLACE: place}))
-        opened.suspicion.mark(row, place, label)
+        further: dict[str, Any] = {ROW: row, PLACE: place}
+        if not label:
+            further[WITHDRAWN] = True
+        book.add(replace(said_of, further=further))
+        opened.suspicion.mark(row, place, label or None)
 
     # -- showing ---------------------------------------------------------------------------------
 

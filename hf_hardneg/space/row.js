@@ -14,6 +14,10 @@ const say = (card, label) => {
   unfolded = folds().map((one) => one.open);
   trigger("click", { row: Number(row.dataset.hnRow), place: last, label, note: note ? note.value : "" });
 };
+const choose = (card, label) => {  // what was said is taken back by saying it again
+  const button = card.querySelector(`[data-hn-label="${label}"]`);
+  say(card, button.getAttribute("aria-pressed") === "true" ? "" : label);
+};
 const press = (name) => {
   const button = document.getElementById(name);
   if (button) (button.tagName === "BUTTON" ? button : button.querySelector("button"))?.click();
@@ -33,7 +37,7 @@ const address = () => {
 
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-hn-label]");
-  if (button) say(button.closest("[data-hn-card]"), button.dataset.hnLabel);
+  if (button) choose(button.closest("[data-hn-card]"), button.dataset.hnLabel);
 });
 element.addEventListener("change", (event) => {  // a note written after the label goes with it
   const note = event.target.closest("[data-hn-note]");
@@ -60,7 +64,7 @@ document.addEventListener("keydown", (event) => {
   else if (/^[1-9]$/.test(event.key)) focus(Number(event.key) - 1);
   else if (KEYS[event.key]) {
     const card = inside || cards()[0];
-    if (card) say(card, KEYS[event.key]);
+    if (card) choose(card, KEYS[event.key]);
   } else return;
   event.preventDefault();
 });
