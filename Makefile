@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-slow test-lucene lint types fix stages bench clean
+.PHONY: help install demo inspect screenshots test test-slow test-lucene lint types fix stages bench clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -63,6 +63,13 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 
 demo: install ## mine hard negatives from a small corpus and show the result
 	"$(BIN)/hf-hardneg" demo $(ARGS)
+
+inspect: install ## open the mined set of the demo in the browser (ARGS="another-set --port 7861")
+	@[ -n '$(ARGS)' ] || [ -d demo-output ] || "$(BIN)/hf-hardneg" demo >/dev/null
+	"$(BIN)/hf-hardneg" inspect $(if $(ARGS),$(ARGS),demo-output)
+
+screenshots: install ## take the pictures of the docs anew (needs Chromium)
+	"$(BIN)/python" -m docs.screenshots.take
 
 test: install ## run the tests, without the slow ones (ARGS="-k name" picks some)
 	"$(BIN)/python" -m pytest -n 2 $(ARGS)

@@ -12,11 +12,13 @@ __all__ = ["run"]
 
 ROWS = 1_000_000
 LIMIT_MIB = 512
-LIMIT_VIEW, LIMIT_ROW, LIMIT_ANSWER = 5.0, 0.5, 1.5
+LIMIT_VIEW, LIMIT_ROW, LIMIT_ANSWER, LIMIT_TOGETHER = 5.0, 0.5, 1.5, 5.0
 SEARCHES = ("rare_word", "common_word", "word_nowhere", "rare_word_in_all_texts",
             "common_word_in_all_texts", "word_nowhere_in_all_texts", "document")  # fmt: skip
 FILTERS = ("outscores", "near_duplicate", "short", "suspicious_first")
 FIRST, AGAIN = "opened for the first time", "opened again"
+USERS, TOGETHER = 20, "20 people at once in the app"
+CALLED = ("row", "search", "overview", "label")
 
 
 def run(context: Context) -> Figure:
@@ -40,6 +42,10 @@ def run(context: Context) -> Figure:
                 for side, name in (("first", FIRST), ("again", AGAIN)):
                     context.say(f"repeat {repeat + 1} of {context.repeat}: {name}")
                     figure.add(name, repeat, run_side(f"inspection:{side}", given, cache))
+                context.say(f"repeat {repeat + 1} of {context.repeat}: {TOGETHER}")
+                figure.add(
+                    TOGETHER, repeat, run_side("space:users", {**given, "number": USERS}, cache)
+                )
     _judge(figure)
     return figure
 
@@ -67,6 +73,14 @@ def _judge(figure: Figure) -> None:
     for name in (*FILTERS, *SEARCHES):
         about = f"seconds to the answer: {name.replace('_', ' ')}"
         figure.target(about, figure.median(AGAIN, f"{name}_seconds"), LIMIT_ANSWER)
+    together = figure.of(TOGETHER)
+    figure.check("every call of 20 people at once is answered, and every label is kept",
+                 all(run["answers"] == 20 * USERS and run["labels_kept"] == run["answers"] / 5
+                     for run in together))  # fmt: skip
+    for name in CALLED:
+        slowest = figure.median(TOGETHER, f"{name}_slowest_seconds")
+        about = f"seconds, 20 people at once, the slowest {name}"
+        figure.target(about, slowest, LIMIT_TOGETHER)
     for side in (FIRST, AGAIN):
         figure.target(f"own peak MiB, {side}", figure.median(side, "own_peak_mib"), LIMIT_MIB)
     figure.notes = [

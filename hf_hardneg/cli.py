@@ -51,7 +51,14 @@ from hf_hardneg.cli_options import (
     UnderfilledOption,
     YesOption,
 )
-from hf_hardneg.cli_output import NOT_RESUMABLE, RESUMABLE, clear_errors, console, settings_of
+from hf_hardneg.cli_output import (
+    NOT_RESUMABLE,
+    RESUMABLE,
+    clear_errors,
+    console,
+    program,
+    settings_of,
+)
 from hf_hardneg.cli_push import EXAMPLES as PUSH_EXAMPLES
 from hf_hardneg.cli_push import push
 from hf_hardneg.cli_recipe import recipe
@@ -294,7 +301,7 @@ def demo(
             values["false_negative_rate_after"] = result.after.rate
             sys.stdout.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
         else:
-            show_demo(result, console())
+            show_demo(result, console(), program())
 
 
 app.command()(sample)

@@ -19,7 +19,7 @@ def inspect(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="[DATA]",
+            metavar="DATA",
             help="A mined set: the output of run or mine, a file or folder of any trainer's "
             "format, or a name on the Hub (org/name). Default: Python's standard library.",
             show_default=False,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,7 +17,8 @@ from rich.console import Console
 from hf_hardneg.cli_options import Display
 from hf_hardneg.errors import HardNegError, ParameterError
 
-__all__ = ["NOT_RESUMABLE", "RESUMABLE", "clear_errors", "console", "print_json", "settings_of"]
+__all__ = ["NOT_RESUMABLE", "RESUMABLE", "clear_errors", "console", "print_json", "program",
+           "settings_of"]  # fmt: skip
 
 INTERRUPTED = 130
 RESUMABLE = "interrupted; the same command with --resume goes on from the finished parts."
@@ -25,6 +28,16 @@ NOT_RESUMABLE = "interrupted; nothing was written."
 def console(*, stderr: bool = False) -> Console:
     """Return a console that shows names and texts as they are, never as markup."""
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def program() -> str:
+    """Return how this program was called, for commands that a person can copy."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m hf_hardneg"
+    if called.name != "hf-hardneg" or shutil.which(called.name) == str(called.absolute()):
+        return "hf-hardneg"
+    return str(called)
 
 
 @contextmanager

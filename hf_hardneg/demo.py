@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,8 +188,14 @@ def _row_panel(result: DemoResult, row: int, caught: list[str]) -> Panel:
     return Panel(table, title=Text(data["positive_id"]), title_align="left")
 
 
-def show_demo(result: DemoResult, console: Console) -> None:
-    """Print some rows, the report, and the exact false-negative rates."""
+def show_demo(result: DemoResult, console: Console, program: str = "hf-hardneg") -> None:
+    """Print some rows, the report, and the exact false-negative rates.
+
+    Args:
+        result: of :func:`run_demo`.
+        console: where to.
+        program: how the command line is called, for the commands that are shown.
+    """
     kept_out: dict[int, list[str]] = {}
     for row, name in result.caught:
         kept_out.setdefault(row, []).append(name)
@@ -213,7 +220,9 @@ def show_demo(result: DemoResult, console: Console) -> None:
     )
     console.print(
         f"\nThe mined set is in {result.folder}. Open it with:\n"
-        f"  from datasets import load_from_disk\n  load_from_disk({str(result.folder)!r})",
+        f"  from datasets import load_from_disk\n  load_from_disk({str(result.folder)!r})\n"
+        "See in the browser why each negative was kept, and judge them:\n"
+        f"  {program} inspect {shlex.quote(str(result.folder))}",
         markup=False,
         emoji=False,
         highlight=False,

@@ -290,13 +290,13 @@ def test_a_name_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     columns, rows = LAID_OUT["n-tuple"]
     asked = []
 
-    def load(*names: str | None) -> DatasetDict:
-        asked.append(names)
+    def load(*names: str | None, revision: str | None, token: bool | None) -> DatasetDict:
+        asked.append((*names, revision, token))
         return DatasetDict({"train": Dataset.from_dict(columns)})
 
     monkeypatch.setattr(query_sources, "load_dataset", load)
     assert texts_of(load_mined("org/name-v1.5:config")) == rows
-    assert asked == [("org/name-v1.5", "config")]
+    assert asked == [("org/name-v1.5", "config", None, None)]
 
 
 def test_a_text_where_a_list_belongs_is_one_text(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hf_hardneg.foreseen import ask_first
 from hf_hardneg.hub.comparison import comparison_of
 from hf_hardneg.hub.hub_data import placed
 from hf_hardneg.hub.recipe_schema import Recipe
-from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_part
+from hf_hardneg.hub.sources_hub import load_data, load_grades, load_held_out_part, load_labels
 from hf_hardneg.miner import OfflineMiner
 from hf_hardneg.query_sources import LoadedQueries
 
@@ -106,11 +106,7 @@ def measured_on(recipe: Recipe, miner: OfflineMiner) -> Measures:
     if held_out is not None:
         with placed(recipe, "evaluation.held_out"):
             held_out.check(corpus)
-    labels = recipe.evaluation.labels
-    if labels is not None:
-        with placed(recipe, "evaluation.labels"):
-            return Measures(held_out, load_grades(recipe), Labels.read(recipe.folder / labels))
-    return Measures(held_out, load_grades(recipe), None)
+    return Measures(held_out, load_grades(recipe), load_labels(recipe))
 
 
 def mine_recipe(

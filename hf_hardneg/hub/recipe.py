@@ -84,6 +84,8 @@ def check_files(recipe: Recipe) -> None:
     for key, source in sources.items():
         if source is not None and source.is_local:
             recipe.path(source, key)
+    if evaluation.labels is not None:
+        recipe.path(evaluation.labels, "evaluation.labels")
     if evaluation.compare is not None:
         recipe.path(evaluation.compare, "evaluation.compare")
     recipe.mining_call()

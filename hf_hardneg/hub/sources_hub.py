@@ -17,9 +17,11 @@ from hf_hardneg.corpus import Corpus
 from hf_hardneg.errors import ColumnError, FormatError, did_you_mean, listing
 from hf_hardneg.evaluation.held_out import HeldOut, held_out_of, held_out_split, load_held_out
 from hf_hardneg.evaluation.judgements import Grades, grades_from, grades_in
+from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.hub.hub_data import hub_rows_of, placed
 from hf_hardneg.hub.recipe_schema import Recipe
 from hf_hardneg.hub.source_names import Source
+from hf_hardneg.label_lines import label_lines
 from hf_hardneg.queries import positives_as_corpus
 from hf_hardneg.query_sources import LoadedQueries, load_queries
 from hf_hardneg.readers import file_kind, read_records
@@ -27,7 +29,7 @@ from hf_hardneg.sources import beir_corpus_file
 from hf_hardneg.stdlib_docs import stdlib_collection
 from hf_hardneg.strategy import brings_corpus
 
-__all__ = ["load_data", "load_grades", "load_held_out_part"]
+__all__ = ["load_data", "load_grades", "load_held_out_part", "load_labels"]
 
 TEXT_NAMES = (*QUERY_NAMES, "text")
 JUDGED_QUERY = ("query-id", "query_id", "qid")
@@ -258,6 +260,20 @@ def load_grades(recipe: Recipe) -> Grades | None:
     if source.is_local:
         return grades_in(recipe.path(source, key))
     return grades_from(_judgements(recipe, key, source, None)[0], str(source))
+
+
+def load_labels(recipe: Recipe) -> Labels | None:
+    """Load the labels of a recipe's evaluation; ``None`` if it names none.
+
+    Raises:
+        RecipeError: they cannot be read; names the line of the recipe, and that of the file.
+    """
+    path = recipe.evaluation.labels
+    if path is None:
+        return None
+    with placed(recipe, "evaluation.labels"):
+        # Named as the recipe names it: what is published tells of no other folder.
+        return Labels(label_lines(recipe.path(path, "evaluation.labels")), path.as_posix())
 
 
 def load_held_out_part(recipe: Recipe, corpus: Corpus | None) -> HeldOut | None:

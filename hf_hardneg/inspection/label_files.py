@@ -19,7 +19,7 @@ from hf_hardneg.evaluation.labels import Label
 from hf_hardneg.formats.output_file import json_line, utf8
 from hf_hardneg.hashing import exact_key
 
-__all__ = ["PATTERN", "LabelFile", "LabelFolder", "file_name"]
+__all__ = ["PATTERN", "LabelFile", "LabelFolder", "file_name", "pattern_of"]
 
 PATTERN = "labels-*.jsonl"
 """The names of the files of labels in a folder."""
@@ -35,9 +35,18 @@ def file_name(annotator: str) -> str:
     No two annotators, and no two processes, on whatever machines, have the same one. It has
     letters, digits and hyphens alone, whatever the annotator is called.
     """
+    return f"{_stem(annotator)}-{_this_process()}.jsonl"
+
+
+def pattern_of(annotator: str) -> str:
+    """Return what the names of all files of an annotator match, of whatever process."""
+    return f"{_stem(annotator)}-*.jsonl"
+
+
+def _stem(annotator: str) -> str:
     shown = SAFE.sub("-", annotator)[:SHOWN].strip("-").lower()
-    own = f"{exact_key(annotator):016x}-{_this_process()}"
-    return f"labels-{shown}-{own}.jsonl" if shown else f"labels-{own}.jsonl"
+    own = f"{exact_key(annotator):016x}"
+    return f"labels-{shown}-{own}" if shown else f"labels-{own}"
 
 
 def _this_process() -> str:

@@ -69,7 +69,12 @@ class PoolRows:
         return {name: table[name][0].as_py() for name in table.column_names}
 
     def of(
-        self, query_id: str = "", query: str = "", positive_ids: Sequence[str] = ()
+        self,
+        query_id: str = "",
+        query: str = "",
+        positive_ids: Sequence[str] = (),
+        *,
+        beside: int | None = None,
     ) -> int | None:
         """Return the number of a query's row; ``None`` where the pool does not have it.
 
@@ -78,7 +83,11 @@ class PoolRows:
             query: its text, compared after normalisation.
             positive_ids: where a query has several rows, one for each positive, the first that
                 shares one of these is meant.
+            beside: number of the row where it most likely is: if it is there, nothing else is
+                read.
         """
+        if beside is not None and self._is_at(beside, query_id, positive_ids):
+            return beside
         found = self.all_of(query_id, query)
         if not len(found):
             return None
@@ -115,6 +124,13 @@ class PoolRows:
         # Rows of one query have one mark; of those at the edge the first are taken.
         below, edge = order[marks < last], np.sort(order[marks == last])
         return np.sort(np.concatenate([below, edge[: size - len(below)]]))
+
+    def _is_at(self, number: int, query_id: str, positive_ids: Sequence[str]) -> bool:
+        """Return whether a row is of this query and has one of the positives."""
+        if not query_id or number >= len(self):
+            return False
+        row = self.at(number)
+        return row["query_id"] == query_id and bool(set(positive_ids) & set(row["positive_ids"]))
 
     def _find(self, column: str, key: np.uint64) -> NDArray[np.int64]:
         keys, order = self._sorted(column)

@@ -24,7 +24,7 @@ __all__ = ["RowSearch"]
 FIRST_ROWS, ROWS_AT_ONCE = 5_000, 160_000
 """Rows of a part: few of the first, for an early answer, then twice as many each time."""
 FIRST_TEXTS = 1_000
-"""Rows whose own texts are looked at before a corpus is, for an early answer likewise."""
+"""Rows whose own texts are looked at before those of all documents, for an early answer too."""
 TEXTS_AT_ONCE = 4_000
 DOCUMENTS_AT_ONCE = 65_536
 SIDES = ("positive", "negative")
@@ -129,8 +129,11 @@ class RowSearch:
         corpus = _names_documents(mined)
         everywhere = self._everywhere and bool(self._words)
         start, rows = 0, len(mined)
-        if corpus is not None and everywhere and not self._document:
-            start = self._look(mined, 0, min(FIRST_TEXTS, rows), _Named())
+        if self._words and not self._document:
+            if corpus is not None and everywhere:
+                start = self._look(mined, 0, min(FIRST_TEXTS, rows), _Named())
+            elif mined.by_id is not None and not everywhere:
+                start = self._look(mined.stored, 0, min(FIRST_ROWS, rows), _Named())
         texts = corpus is None and everywhere
         if texts or (self._document and corpus is None):
             source, named, size = mined, _Named(), TEXTS_AT_ONCE

@@ -42,7 +42,9 @@ def row_view(
     negatives = _side(batch, "negative")
     if pool is None:
         return RowView(number, query_id, query, positives, negatives)
-    place = pool.of(query_id, query, [one.document_id for one in positives if one.document_id])
+    place = pool.of(
+        query_id, query, [one.document_id for one in positives if one.document_id], beside=number
+    )
     if place is None:
         note = "The pool has no candidates of this query."
         return RowView(number, query_id, query, positives, negatives, notes=(note,))

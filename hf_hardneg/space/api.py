@@ -94,6 +94,8 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
         row: int,
         place: int,
         label: str,
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
         note: str = "",
         data: str = "",
         config: str = "",
@@ -120,4 +122,4 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
         return {"row": row, "place": place, "label": label, "annotator": caller.name}
 
     for endpoint in (row, overview, search, label):
-        gr.api(endpoint, api_name=endpoint.__name__)
+        gr.api(endpoint, api_name=endpoint.__name__)  # type: ignore[attr-defined]

@@ -69,8 +69,8 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
             with gr.Tab("Compare", id="compare"):
                 beside = Compare.build(parts)
         shown = [
-            wish, data, config, head, *overview.outputs, *browse.outputs, *other_way.outputs,
-            *judge.outputs, *beside.outputs,
+            wish, data, config, head, *overview.outputs, *browse.outputs, *judge.outputs,
+            *beside.outputs,
         ]  # fmt: skip
 
         def opened(asked: Wish, row: int, request: gr.Request, profile: Any) -> list[Any]:  # noqa: ANN401
@@ -80,7 +80,6 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 values = [
                     *overview.at(asked),
                     *browse.at(asked, row, Who(caller, str(request.session_hash or ""))),
-                    *other_way.at(asked, row),
                     *judge.at(asked),
                     *beside.at(asked),
                 ]
@@ -101,7 +100,7 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 me=caller.name,
                 why_not=caller.why_not,
             )
-            return [asked, found.wish.data, choices, head_shown, *values]
+            return [asked, found.link.get("repo", ""), choices, head_shown, *values]
 
         def first(request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
             asked = dict(request.query_params or {})
@@ -119,12 +118,22 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
         def other(name: str, request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
             return opened(Wish(name or ""), 0, request, profile)
 
-        app.load(first, None, [tabs, *shown], api_name="first", api_visibility="private")
-        config.input(
-            chosen, [data, config], shown, api_name="open_config", api_visibility="private"
-        )
-        gr.on([button.click, data.submit], other, data, shown, api_name="open",
-              api_visibility="private")  # fmt: skip
+        private: dict[str, Any] = {"api_visibility": "private"}
+        shows = [
+            app.load(first, None, [tabs, *shown], api_name="first", **private),
+            config.input(chosen, [data, config], shown, api_name="open_config", **private),
+            gr.on([button.click, data.submit], other, data, shown, api_name="open", **private),
+        ]
+        for place, one in enumerate(shows):
+            # Another decision looks through the pool: nobody waits for it to see the set.
+            one.then(
+                other_way.at,
+                [wish, browse.number],
+                other_way.outputs,
+                api_name=f"decide_first_{place}",
+                show_progress="hidden",
+                **private,
+            )
         add_endpoints(parts, browse)
     app.queue(default_concurrency_limit=AT_ONCE, max_size=256)
     return app
@@ -148,7 +157,8 @@ def launch_options() -> dict[str, Any]:
             font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
             font_mono=["ui-monospace", "Consolas", "monospace"],
         ),
-        "css": (HERE / "style.css").read_text(encoding="utf-8"),
+        # Not as "css", which Gradio puts below its own container, where ".dark" does not reach.
+        "head": f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>",
         "footer_links": ["api", "settings"],
         "ssr_mode": False,
         "max_threads": 40,

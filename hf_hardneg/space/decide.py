@@ -15,6 +15,7 @@ from hf_hardneg.inspection import DocumentView, RowView
 from hf_hardneg.inspection.decision import Decision, decide
 from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.sliders import SliderRanges, Sliders
+from hf_hardneg.pages import visible
 from hf_hardneg.space.parts import Parts, said
 from hf_hardneg.space.render import html
 from hf_hardneg.space.shelf import READER, Opened, Wish
@@ -102,12 +103,12 @@ class Decide:
         try:
             ranges = opened.ranges()
         except (PoolError, HardNegError) as error:
-            kept = [gr.skip()] * (len(self.outputs) - 4)
-            return [html("alert.html", message=str(error)), *kept, "", "", ""]
+            kept = [gr.skip()] * (len(self.outputs) - 6)
+            alert = html("alert.html", message=visible(str(error)))
+            return [alert, *kept, None, gr.skip(), "", "", ""]
         place = min(int(number or 0), len(opened.inspected) - 1)
-        values = _values(ranges)
         shown = self._shown(opened, ranges.own, SAMPLE, place)
-        return ["", *_components(ranges, values), ranges, place, *shown]
+        return ["", *_components(ranges, ranges.own), ranges, place, *shown]
 
     def change(
         self,
@@ -153,7 +154,7 @@ class Decide:
         try:
             one = decide(inspected, [number], sliders)
         except PoolError as error:
-            return [sample.strategy, drawn, html("alert.html", message=str(error))]
+            return [sample.strategy, drawn, html("alert.html", message=visible(str(error)))]
         return [sample.strategy, drawn, _row(inspected.row(number), one)]
 
     def _labels(self, opened: Opened) -> Labels | None:
@@ -161,10 +162,6 @@ class Decide:
         rows = [row for row in book.labels() if row.weight is not None or row.control]
         drawn = any(row.weight is not None for row in rows)
         return Labels(rows, "the labels") if drawn else None
-
-
-def _values(ranges: SliderRanges) -> Sliders:
-    return ranges.own
 
 
 def _components(ranges: SliderRanges, own: Sliders) -> list[Any]:

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 import gradio as gr
 
 from hf_hardneg.errors import HubError
+from hf_hardneg.hub.access import find_token
+from hf_hardneg.hub.caller import caller_of
+from hf_hardneg.hub.label_commits import LabelCommits
 from hf_hardneg.inspection.label_book import LabelBook
+from hf_hardneg.inspection.label_files import pattern_of
 from hf_hardneg.space.settings import SpaceSettings
 from hf_hardneg.space.shelf import Opened
 
 __all__ = ["Caller", "Desk", "caller_of_request"]
+
+SIGN_IN = "Sign in with your Hugging Face account to label."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,7 @@ def caller_of_request(
     if profile is not None:
         return Caller(profile.username)
     if not settings.local:
-        name = _by_token(request)
-        why = "" if name else "Sign in with your Hugging Face account to label."
-        return Caller(name, why)
+        return _by_token(request)
     if request is None or _is_here(request):
         return Caller(settings.annotator)
     return Caller(
@@ -56,19 +60,17 @@ def caller_of_request(
     )
 
 
-def _by_token(request: gr.Request | None) -> str:
+def _by_token(request: gr.Request | None) -> Caller:
     """Return the Hub account of a client that sent a token, asked from the Hub."""
-    from hf_hardneg.hub.caller import caller_of
-
     headers = {} if request is None else dict(request.headers)
     sent = headers.get("x-hf-authorization") or headers.get("authorization") or ""
     scheme, _, token = str(sent).partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        return ""
+        return Caller("", SIGN_IN)
     try:
-        return caller_of(token.strip())
-    except HubError:
-        return ""
+        return Caller(caller_of(token.strip()))
+    except HubError as error:
+        return Caller("", f"{SIGN_IN} {error}")
 
 
 def _is_here(request: gr.Request) -> bool:
@@ -90,6 +92,7 @@ class Desk:
         """Begin without any book."""
         self.settings = settings
         self._books: dict[tuple[str, str], LabelBook] = {}
+        self._commits: dict[str, LabelCommits] = {}
         self._lock = threading.Lock()
 
     def book(self, caller: Caller, opened: Opened) -> LabelBook:
@@ -102,5 +105,52 @@ class Desk:
                     caller.name,
                     identity=opened.identity,
                     set_name=opened.inspected.name,
+                    lock=self._commits[caller.name].lock if caller.name in self._commits else None,
                 )
             return self._books[key]
+
+    def keep(self, caller: Caller, repository: str, token: str | None) -> LabelCommits:
+        """Commit the caller's labels to a data set repository of theirs from now on.
+
+        Args:
+            caller: who labels.
+            repository: ``namespace/name``; created, private, where it is not there.
+            token: of the caller; ``None`` for the one of this machine, which an app for everybody
+                must never take.
+
+        Raises:
+            HubError: it cannot be written there.
+        """
+        if token is None and not self.settings.local:
+            raise HubError("Sign in with your Hugging Face account to keep labels on the Hub.")
+        with self._lock:
+            before = self._commits.get(caller.name)
+        if before is not None and before.repository == repository:
+            before.push()
+            return before
+        made = LabelCommits(
+            repository,
+            self.settings.labels,
+            find_token(token),
+            pattern=pattern_of(caller.name),
+        )
+        with self._lock:
+            self._commits[caller.name] = made
+            # Books take the lock of the commits with them: they are opened anew.
+            for key in [key for key in self._books if key[0] == caller.name]:
+                del self._books[key]
+        if before is not None:
+            before.stop()
+        return made
+
+    def kept(self, caller: Caller) -> LabelCommits | None:
+        """Return what commits the caller's labels; ``None`` where they stay here."""
+        with self._lock:
+            return self._commits.get(caller.name)
+
+    def close(self) -> None:
+        """Commit what is left."""
+        with self._lock:
+            commits = list(self._commits.values())
+        for one in commits:
+            one.stop()

@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
 ACROSS, UPWARDS = 6, 4
 """Ticks of the two axes, about."""
+ROUND = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25)
+"""Shares from tick to tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,16 @@ def histogram(scores: Scores) -> Histogram | None:
         bars(sides[0], "positives"),
         bars(sides[1], "negatives"),
         tuple(Tick(x(value), f"{value:.4g}") for value in _round_values(low, end)),
-        tuple(Tick(y(high * k / UPWARDS), f"{high * k / UPWARDS:.0%}") for k in range(UPWARDS + 1)),
+        tuple(
+            Tick(y(high * k / UPWARDS), f"{100 * high * k / UPWARDS:.3g}%")
+            for k in range(UPWARDS + 1)
+        ),
         _said(scores),
     )
+
+
+def _parts(high: float) -> list[float]:
+    return [high * part / UPWARDS for part in range(UPWARDS + 1)]
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -100,9 +109,8 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def _round_up(share: float) -> float:
-    """Return a share that is a round number of fours of per cent, no less than this one."""
-    step = next(one for one in (0.01, 0.02, 0.05, 0.1, 0.25) if one * UPWARDS >= min(share, 1.0))
-    return step * UPWARDS
+    """Return the share at the upper end of the axis, no less than this one."""
+    return next(one * UPWARDS for one in ROUND if one * UPWARDS >= min(share, 1.0))
 
 
 def _round_values(low: float, high: float) -> list[float]:

@@ -71,6 +71,14 @@ class Judge:
             look = gr.Button("Show the result", elem_id="hn-look")
             export = gr.Button("Export the labels", elem_id="hn-export")
         file = gr.File(label="Labels, as hf-hardneg audit --labels reads them", visible=False)
+        with gr.Accordion("Keep the labels on the Hub", open=False):
+            with gr.Row(elem_classes="hn-bar"):
+                repository = gr.Textbox(
+                    label="Data set repository of yours", placeholder="you/hard-negative-labels",
+                    scale=4, elem_id="hn-repository",
+                )  # fmt: skip
+                keep = gr.Button("Commit them there", scale=1, elem_id="hn-keep")
+            kept = gr.HTML(elem_classes="hn-scope", elem_id="hn-kept")
         place = gr.State(-1)
         view = cls(parts, [place, item, result, file])
         state = [parts.wish, size, blind, place]
@@ -80,6 +88,7 @@ class Judge:
         item.click(view.answer, state, [place, item], api_name="judge_label", **listen)
         look.click(view.result, state, result, api_name="judge_result", **listen)
         export.click(view.export, state, file, api_name="judge_export", **listen)
+        keep.click(view.keep, repository, kept, api_name="judge_keep", **listen)
         return view
 
     def at(self, wish: Wish) -> list[Any]:
@@ -178,6 +187,27 @@ class Judge:
             folder = Path(tempfile.mkdtemp(prefix="hf-hardneg-labels-"))
             path = task.labels(book).write(folder / "labels.jsonl")
         return gr.File(value=str(path), visible=True)
+
+    def keep(
+        self,
+        repository: str,
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
+        token: gr.OAuthToken | None,
+    ) -> str:
+        """Commit the caller's labels to a repository of theirs, now and every few minutes."""
+        with said():
+            caller = caller_of_request(self.parts.settings, request, profile)
+            if not caller.name:
+                raise HardNegError(caller.why_not)
+            own = None if token is None else token.token
+            made = self.parts.desk.keep(caller, repository.strip(), own)
+            made.push()
+        note = (
+            f"Your labels are in {made.repository}, and every few minutes what you add is "
+            "committed there."
+        )
+        return html("status.html", note=note)
 
     # -- showing ---------------------------------------------------------------------------------
 

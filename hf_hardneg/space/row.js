@@ -14,6 +14,14 @@ const say = (card, label) => {
   unfolded = folds().map((one) => one.open);
   trigger("click", { row: Number(row.dataset.hnRow), place: last, label, note: note ? note.value : "" });
 };
+const written = (card) => {  // whether the note of a card is another than the one that is kept
+  const note = card.querySelector("[data-hn-note]");
+  return note !== null && note.value !== note.defaultValue;
+};
+const choose = (card, label) => {  // what was said is taken back by saying it again
+  const button = card.querySelector(`[data-hn-label="${label}"]`);
+  say(card, button.getAttribute("aria-pressed") === "true" && !written(card) ? "" : label);
+};
 const press = (name) => {
   const button = document.getElementById(name);
   if (button) (button.tagName === "BUTTON" ? button : button.querySelector("button"))?.click();
@@ -33,18 +41,25 @@ const address = () => {
 
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-hn-label]");
-  if (button) say(button.closest("[data-hn-card]"), button.dataset.hnLabel);
+  if (button) choose(button.closest("[data-hn-card]"), button.dataset.hnLabel);
 });
+let choosing = null;  // the card of the button that takes the focus from a note: that one says it
+element.addEventListener("pointerdown", (event) => {
+  const button = event.target.closest("[data-hn-label]");
+  choosing = button ? button.closest("[data-hn-card]") : null;
+}, true);
 element.addEventListener("change", (event) => {  // a note written after the label goes with it
   const note = event.target.closest("[data-hn-note]");
   if (!note) return;
   const card = note.closest("[data-hn-card]");
+  if (card === choosing) return;
   const pressed = card.querySelector('[data-hn-label][aria-pressed="true"]');
   if (pressed) say(card, pressed.dataset.hnLabel);
 });
 
 const KEYS = { f: "false_negative", t: "true_negative", u: "unsure", b: "bad_query" };
 document.addEventListener("keydown", (event) => {
+  choosing = null;
   if (!element.isConnected || !shown() || event.ctrlKey || event.metaKey || event.altKey) return;
   if (typing(event.target)) {
     if (event.key === "Escape") event.target.blur();
@@ -60,7 +75,7 @@ document.addEventListener("keydown", (event) => {
   else if (/^[1-9]$/.test(event.key)) focus(Number(event.key) - 1);
   else if (KEYS[event.key]) {
     const card = inside || cards()[0];
-    if (card) say(card, KEYS[event.key]);
+    if (card) choose(card, KEYS[event.key]);
   } else return;
   event.preventDefault();
 });

@@ -12,7 +12,7 @@ from pathlib import Path
 from hf_hardneg.cache import cache_root
 from hf_hardneg.errors import FormatError
 from hf_hardneg.evaluation.label_rate import label_rate
-from hf_hardneg.evaluation.labels import Labels
+from hf_hardneg.evaluation.labels import LABELS, Labels
 from hf_hardneg.inspection import InspectedSet, open_inspected
 from hf_hardneg.inspection.finding_rows import RowFinder
 from hf_hardneg.inspection.judging import JudgingTask
@@ -29,6 +29,8 @@ from hf_hardneg.space.settings import SpaceSettings
 __all__ = ["DEMO", "Opened", "Shelf", "Wish"]
 
 DEMO = "Python's standard library"
+ROW, PLACE = "row", "place"
+"""Fields of a label by hand that say which negative it is of."""
 READER = "overview"
 """Name for whoever only reads labels."""
 
@@ -83,6 +85,26 @@ class Opened:
         """Parts of the address that open it again; none for the set that the app begins with."""
         found = {"repo": "" if self.own else self.wish.data, "config": self.wish.config}
         return {name: value for name, value in found.items() if value}
+
+    def take_labels(self, labels: Path) -> None:
+        """Let what was said before count among what is suspicious.
+
+        What was picked by hand is there at once; a drawn sample is looked for in a thread of its
+        own, because its pairs may stand in any row.
+        """
+        rows = LabelBook(labels, READER, identity=self.identity).labels()
+        for one in rows:
+            row, place = one.further.get(ROW), one.further.get(PLACE)
+            if not (one.hand_picked and isinstance(row, int) and isinstance(place, int)):
+                continue
+            if 0 <= row < len(self.inspected) and place >= 0 and one.label in LABELS:
+                self.suspicion.mark(row, place, str(one.label))
+        drawn = [one for one in rows if one.weight is not None]
+        if drawn:
+            taken = threading.Thread(
+                target=self.suspicion.take_labels, args=(Labels(drawn),), daemon=True
+            )
+            taken.start()
 
     def close(self) -> None:
         """End what is still being worked out; nothing of it is lost."""
@@ -213,7 +235,9 @@ class Shelf:
         inspected = self._open_set(wish, own=own)
         suspicion = Suspicion(inspected)
         suspicion.start()
-        return Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion), own)
+        opened = Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion), own)
+        opened.take_labels(self._settings.labels)
+        return opened
 
     def _open_set(self, wish: Wish, *, own: bool) -> InspectedSet:
         if not wish.data:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from hub_store import HubFault, HubStore, Repo
 
 if TYPE_CHECKING:
+    from hub_oauth import Grant, OAuthProvider
     from hub_xet import XetStore
 
 COMMIT = re.compile(r"/api/datasets/([^/]+/[^/]+)/commit/(.+)")
@@ -73,6 +74,7 @@ class Settings:
     pending: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens_seen: set[str] = field(default_factory=set)
     xet: XetStore | None = None
+    oauth: OAuthProvider | None = None
 
 
 class HubHandler(BaseHTTPRequestHandler):
@@ -217,11 +219,22 @@ class HubHandler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         if token:
             self.settings.tokens_seen.add(token)
+        if grant := self.grant():
+            return User(grant.who)
         if token and token not in USERS:
             raise HubFault(401, "Invalid credentials in Authorization header")
         if needed and not token:
             raise HubFault(401, "Invalid username or password.")
         return USERS.get(token)
+
+    def grant(self) -> Grant | None:
+        """Return what somebody who signed in has allowed the app whose token this is."""
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        return None if self.settings.oauth is None else self.settings.oauth.grant(token)
+
+    def may_create(self) -> bool:
+        grant, oauth = self.grant(), self.settings.oauth
+        return grant is None or oauth is None or oauth.may_create(grant)
 
     def role_in(self, namespace: str) -> str | None:
         user = self.user()
@@ -236,6 +249,11 @@ class HubHandler(BaseHTTPRequestHandler):
         user = self.user(needed=write)
         repo = self.store.repos.get((kind, name))
         role = self.role_in(name.partition("/")[0])
+        if (grant := self.grant()) and self.settings.oauth is not None and role is not None:
+            oauth = self.settings.oauth
+            role = "write" if role == "write" and oauth.may_write(grant, kind, name) else (
+                "read" if oauth.may_see(grant, kind, name) else None
+            )  # fmt: skip
         if repo is None or (repo.private and role is None):
             raise HubFault(404 if user else 401, "Repository not found", "RepoNotFound")
         if content and repo.gated and role is None:

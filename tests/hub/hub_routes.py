@@ -11,6 +11,7 @@ import uuid
 from typing import Any
 from urllib.parse import quote, unquote
 
+import hub_oauth
 import yaml
 from hub_handler import ORGANISATIONS
 from hub_store import Discussion, Entry, HubFault, Repo, now
@@ -57,6 +58,8 @@ class HubRoutes(XetRoutes):
             problems = card_problems(self.json()["content"])
             errors = [{"message": one} for one in problems]
             self.send_json({"errors": errors, "warnings": []}, 400 if errors else 200)
+        elif self.settings.oauth is not None and self.url in hub_oauth.PATHS:
+            self.settings.oauth.answer(self)
         elif self.url == "/api/repos/create":
             self.create_repo()
         elif found := API.fullmatch(self.url):
@@ -86,13 +89,17 @@ class HubRoutes(XetRoutes):
         assert user is not None
         namespace, kind = asked.get("organization") or user.name, asked.get("type", "model") + "s"
         name = f"{namespace}/{asked['name']}"
-        if self.role_in(namespace) != "write":
+        if self.role_in(namespace) != "write" or not self.may_create():
             raise HubFault(403, f'You don\'t have the rights to create under "{namespace}"')
         with self.store.lock:
             if (kind, name) in self.store.repos:
-                raise HubFault(409, "You already created this repo")
+                there = self.web(self.store.repos[kind, name])
+                self.send_json({"error": "You already created this repo", "url": there}, 409)
+                return
             private = bool(asked.get("private")) or asked.get("visibility") == "private"
             repo = self.store.create(kind, name, private=private, author=user.name)
+            if self.settings.oauth is not None and (grant := self.grant()):
+                self.settings.oauth.created[kind, name] = grant.app
         self.send_json({"url": self.web(repo), "name": name})
 
     def web(self, repo: Repo) -> str:

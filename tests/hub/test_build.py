@@ -10,12 +10,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from rich.console import Console
 from tiny_models import save_bi_encoder
 
 from hf_hardneg import OfflineMiner
 from hf_hardneg.errors import HardNegError, HubError, OutputError, QueryError, RecipeError
+from hf_hardneg.evaluation.label_rate import label_rate
+from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.hub import card_sources, configs
 from hf_hardneg.hub.build import Built, build
 from hf_hardneg.hub.configs import queries_of
@@ -290,6 +292,37 @@ def test_a_comparison_that_cannot_be_shown_is_refused_before_the_work(
     with pytest.raises(RecipeError, match=said):
         built(home, tmp_path / "out", **{"evaluation.compare": "./compare.json"})
     assert not (tmp_path / "cache").exists()
+
+
+def test_labels_of_a_recipe_tell_the_rate_on_its_card(home: Path, tmp_path: Path) -> None:
+    built(home, tmp_path / "plain")
+    mined = Dataset.from_parquet(
+        sorted(map(str, (tmp_path / "plain" / "data" / "ids").glob("*.parquet")))
+    )
+    said = [
+        Label(query_id=row["query_id"], document_id=row["negative_ids"][0], weight=2.0,
+              label=["false_negative", "true_negative"][n % 2])
+        for n, row in enumerate(mined)
+    ]  # fmt: skip
+    Labels(said).write(home / "labels.jsonl")
+    out = tmp_path / "out"
+    made = built(home, out, **{"evaluation.labels": "./labels.jsonl"})
+    [rate] = [one for one in made.facts.report.false_negatives if one.method == "labels"]
+    assert rate.rate == label_rate(Labels(said)).rate
+    assert "; labels)" in (out / "README.md").read_text()
+    assert "labels: labels.jsonl" in (out / "hardneg" / "recipe.yaml").read_text()
+    for path in out.rglob("*"):
+        assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes(), path
+    (home / "labels.jsonl").write_text('{"label": 7}\n')
+    broken = recipe_of(home, **{"evaluation.labels": "./labels.jsonl"})
+    with pytest.raises(HardNegError, match="line 1: label is 7"):
+        build(broken, tmp_path / "other", cache_dir=tmp_path / "cache")
+    with pytest.raises(HardNegError, match="line 1: label is 7"):
+        plan_of(broken, cache_dir=tmp_path / "cache")
+    assert not (tmp_path / "other").exists()
+    absent = recipe_of(home, **{"evaluation.labels": "./absent.jsonl"})
+    with pytest.raises(RecipeError, match=r"evaluation\.labels"):
+        plan_of(absent, cache_dir=tmp_path / "cache")
 
 
 def test_a_model_in_the_recipe_s_folder_is_named_from_there(home: Path, tmp_path: Path) -> None:

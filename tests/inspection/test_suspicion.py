@@ -25,6 +25,7 @@ from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.hashing import normalize_text
 from hf_hardneg.inspection.near_step import NearStep
 from hf_hardneg.inspection.opened import open_inspected
+from hf_hardneg.inspection.pool_rows import PoolRows
 from hf_hardneg.inspection.suspicion import REASONS, Suspicion
 
 SCORES = ("hard_negative_scores", "hard_negative_positive_scores")
@@ -273,3 +274,12 @@ def test_a_pool_with_other_ids_of_queries_is_found_by_their_texts() -> None:
                      (*row["positive_ids"], *row["hard_negative_ids"])})  # fmt: skip
     suspicion = looked(open_inspected(by_id, corpus=corpus, queries=queries, pool=pool))
     assert suspicion.negatives("outscores").tolist() == [1, 1, 1]
+
+
+def test_a_row_of_the_pool_beside_is_taken_only_if_it_is_of_the_query() -> None:
+    rows = [mined_row(number) for number in range(3)]
+    pool = PoolRows(pool_of([rows[1], rows[0], rows[2]]))
+    for number, place in ((0, 1), (1, 0), (2, 2)):
+        assert pool.of(f"q{number}", "", [f"p{number}-0"], beside=number) == place
+    assert pool.of("q2", "", ["p2-0"], beside=7) == 2
+    assert pool.of("q9", "", ["p2-0"], beside=2) is None

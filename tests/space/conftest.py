@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The loopback Hub of the tests of publishing is a Hub for the Space too.
+sys.path.append(str(Path(__file__).parents[1] / "hub"))
+
 from space_server import App, inspect
 from space_sets import PLAIN, write_docstrings, write_hostile
 
