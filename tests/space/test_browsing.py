@@ -52,7 +52,7 @@ def test_a_link_opens_a_row_and_the_address_follows(window: Window, app: App, do
     view.page.wait_for_url("**row=4**")
     assert "__theme=dark" in view.page.url
     assert view.page.evaluate("document.body.classList.contains('dark')")
-    view.page.reload()
+    view.reload()
     view.wait_row(4)
 
 
@@ -148,7 +148,7 @@ def test_marks_are_kept_over_a_reload(window: Window, app: App, docs: Path) -> N
     view.press("1", "t")
     view.wait_pressed(0, "true_negative")
     assert said(app)[pair(docs, 2, 0)] == ("true_negative", "")
-    view.page.reload()
+    view.reload()
     view.wait_row(2)
     view.wait_pressed(1, "false_negative")
     view.wait_pressed(0, "true_negative")
@@ -158,7 +158,7 @@ def test_marks_are_kept_over_a_reload(window: Window, app: App, docs: Path) -> N
     card.locator('[data-hn-label="unsure"]').click()
     view.wait_pressed(1, "unsure")
     assert said(app)[pair(docs, 2, 1)][0] == "unsure"
-    view.page.reload()
+    view.reload()
     view.wait_pressed(1, "unsure")
 
 

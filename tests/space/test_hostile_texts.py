@@ -93,7 +93,7 @@ def test_notes_and_names_are_text(window: Window, harmful: App) -> None:
     view.page.locator('[data-hn-card="0"] [data-hn-note]').fill(note)
     view.page.locator('[data-hn-card="0"] [data-hn-label="unsure"]').click()
     view.wait_pressed(0, "unsure")
-    view.page.reload()
+    view.reload()
     view.wait_pressed(0, "unsure")
     assert view.page.locator('[data-hn-card="0"] [data-hn-note]').input_value() == note
     assert plain(f"{IMAGE} {{{{me}}}}") in content(view, "#hn-head")

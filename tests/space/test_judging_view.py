@@ -118,7 +118,7 @@ def test_what_was_judged_is_there_after_a_reload(window: Window, app: App) -> No
     view.leave_field()
     view.press("u")
     wait_item(view, first + 1)
-    view.page.reload()
+    view.reload()
     again = start(window, app.url)
     assert item(again) == first + 1
     again.leave_field()

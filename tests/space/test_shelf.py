@@ -136,8 +136,8 @@ def test_a_comparison_is_of_the_sets_that_are_open(tmp_path: Path) -> None:
     "name",
     [
         "/etc/passwd", "../x", "..", "~", "~/x", "~root/x", "file:///etc/passwd", "file:/x",
-        "C:\\x", "C:/x", "a\\b/c", "./a/b", "-a/b", "hf://datasets/a/b", "https://example.com/a", "a/b/c",
-        "a/../b", "a", "a/b?x=1", "a/b\n", "a /b", "rows.jsonl", "//host/share",
+        "C:\\x", "C:/x", "a\\b/c", "./a/b", "-a/b", "hf://datasets/a/b", "https://example.com/a",
+        "a/b/c", "a/../b", "a", "a/b?x=1", "a/b\n", "a /b", "rows.jsonl", "//host/share",
     ],
 )  # fmt: skip
 def test_a_space_opens_no_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

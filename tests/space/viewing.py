@@ -29,6 +29,7 @@ class View:
     page: Any
     context: Any
     wrong: list[str] = field(default_factory=list)
+    leaving: bool = False
 
     @classmethod
     def open(
@@ -54,7 +55,11 @@ class View:
             view.wrong.append(f"dialog {one.message}")
             one.dismiss()
 
-        page.on("console", lambda one: one.type == "error" and view.wrong.append(one.text))
+        def said(one: Any) -> None:
+            if one.type == "error" and not view.leaving:
+                view.wrong.append(one.text)
+
+        page.on("console", said)
         page.on("pageerror", lambda one: view.wrong.append(f"script: {one}"))
         page.on("request", asked)
         page.on("dialog", dialog)
@@ -65,6 +70,12 @@ class View:
 
     def close(self) -> None:
         self.context.close()
+
+    def reload(self) -> None:
+        """Load the page anew; that answers under way are given up for it is no error."""
+        self.leaving = True
+        self.page.reload()
+        self.leaving = False
 
     def tab(self, name: str) -> None:
         """Open a view by its name in the address; on a phone some are behind a button."""
