@@ -89,8 +89,6 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
         }
 
     def label(
-        request: gr.Request,  # Gradio gives these two by their types, and by no keyword
-        profile: gr.OAuthProfile | None,
         row: int,
         place: int,
         label: str,
@@ -103,11 +101,11 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
         """Keep what you say of a negative; needs a sign-in where the app is a Space.
 
         Args:
-            request: of the call, by which the caller is known.
-            profile: of whoever is signed in.
             row: number of the row, from 0.
             place: of the negative in it, from 0.
             label: ``false_negative``, ``true_negative``, ``unsure`` or ``bad_query``.
+            request: of the call, by which the caller is known.
+            profile: of whoever is signed in.
             note: what you add.
             data: as for ``row``.
             config: as for ``row``.

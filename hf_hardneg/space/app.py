@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 [], label="Config", scale=2, allow_custom_value=True, elem_id="hn-config"
             )
             button = gr.Button("Open", variant="primary", scale=1, min_width=90)
-            if not settings.local:
+            if not settings.local and os.environ.get("SYSTEM") == "spaces":
+                # Anywhere else Gradio would sign in everybody as the owner of the machine.
                 gr.LoginButton(scale=1, min_width=160)
         head = gr.HTML(elem_classes="hn-scope", elem_id="hn-head")
         with gr.Tabs() as tabs:

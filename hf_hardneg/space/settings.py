@@ -29,7 +29,8 @@ class SpaceSettings:
         annotator: name on the labels of whoever calls from this machine.
         local: whether the app runs for its caller alone: files of this machine may be opened, and
             labels need no sign-in. A Space for everybody has ``False``: public sets of the Hub
-            alone are opened, and labels need a Hub account.
+            alone are opened, and labels need a Hub account: people sign in where the app runs as a
+            Space on the Hub, programs send their token.
         opened_at_most: sets that are kept open at once.
     """
 

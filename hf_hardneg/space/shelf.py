@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ __all__ = ["DEMO", "Opened", "Shelf", "Wish"]
 DEMO = "Python's standard library"
 ROW, PLACE = "row", "place"
 """Fields of a label by hand that say which negative it is of."""
+ON_HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?::([\w.-]+))?", re.ASCII)
+"""The name of a data set on the Hub, with the name of its config or without."""
 READER = "overview"
 """Name for whoever only reads labels."""
 
@@ -106,10 +109,9 @@ class Opened:
             )
             taken.start()
 
-    def close(self) -> None:
-        """End what is still being worked out; nothing of it is lost."""
+    def __del__(self) -> None:
+        """End what is still being worked out, when nobody uses the set; nothing of it is lost."""
         self.suspicion.stop()
-        self.finder.close()
 
     def task(self, folder: Path, size: int) -> JudgingTask:
         """Return the sample of so many pairs to be judged, drawn once and kept in a folder."""
@@ -184,18 +186,28 @@ class Shelf:
                 self._open.move_to_end(wish)
                 return found
             mine = self._opening.setdefault(wish, threading.Lock())
-        with mine:  # others that want the same set wait for it, the rest go on
-            with self._lock:
-                found = self._open.get(wish)
-            if found is None:
-                found = self._opened(wish)
+        try:
+            with mine:  # others that want the same set wait for it, the rest go on
                 with self._lock:
-                    self._open[wish] = found
-                    closed = self._over()
-                    self._opening.pop(wish, None)
-                for one in closed:
-                    one.close()
+                    found = self._open.get(wish)
+                if found is None:
+                    found = self._put(wish, self._opened(wish))
+        finally:
+            with self._lock:
+                self._opening.pop(wish, None)
         return found
+
+    def _put(self, wish: Wish, opened: Opened) -> Opened:
+        """Put a set on the shelf, and take the least used off it where there are too many.
+
+        Whoever uses one of those goes on with it; it closes when nobody does any more.
+        """
+        with self._lock:
+            found = self._open.setdefault(wish, opened)
+            self._open.move_to_end(wish)
+            while len(self._open) > self._settings.opened_at_most:
+                self._open.popitem(last=False)
+            return found
 
     def comparison(self, one: Wish, other: Wish) -> SetComparison:
         """Return two sets beside each other, worked out once.
@@ -205,29 +217,32 @@ class Shelf:
         """
         first, second = self.get(one), self.get(other)
         with self._lock:
-            mine = self._comparing.setdefault((first.wish, second.wish), threading.Lock())
-        with mine:
-            found = self._compared.get((first.wish, second.wish))
-            if found is None or found.pair.a is not first.inspected:
-                found = compare_sets(first.inspected, second.inspected)
-                with self._lock:
-                    self._compared[first.wish, second.wish] = found
-                    while len(self._compared) > self._settings.opened_at_most:
-                        self._compared.popitem(last=False)
-            return found
-
-    def _over(self) -> list[Opened]:
-        """Take the least used sets off the shelf, as many as are too many."""
-        closed = []
-        while len(self._open) > self._settings.opened_at_most:
-            closed.append(self._open.popitem(last=False)[1])
-        return closed
+            key = first.wish, second.wish
+            mine = self._comparing.setdefault(key, threading.Lock())
+        try:
+            with mine:
+                found = self._compared.get(key)
+                pair = None if found is None else found.pair
+                same = pair and pair.a is first.inspected and pair.b is second.inspected
+                if found is None or not same:
+                    found = compare_sets(first.inspected, second.inspected)
+                    with self._lock:
+                        self._compared[key] = found
+                        while len(self._compared) > self._settings.opened_at_most:
+                            self._compared.popitem(last=False)
+                return found
+        finally:
+            with self._lock:
+                self._comparing.pop(key, None)
 
     def _named(self, wish: Wish) -> Wish:
         """Return the same with the set of the settings where none is named."""
         data = wish.data.strip()
         if not data or data == self._settings.data:
             return Wish(self._settings.data, wish.config or self._settings.config or "")
+        named = ON_HUB.fullmatch(data)
+        if named and named[2] and not (self._settings.local and os.path.exists(data)):
+            return Wish(named[1], wish.config or named[2])
         return Wish(data, wish.config)
 
     def _opened(self, wish: Wish) -> Opened:
@@ -257,7 +272,7 @@ class Shelf:
 
 def _check_name(name: str, *, local: bool) -> None:
     """Refuse what is no name on the Hub, before the Hub is asked or a path is told apart."""
-    if name.count("/") == 1 and not name.startswith((".", "/", "~", "-")) and "\\" not in name:
+    if ON_HUB.fullmatch(name):
         return
     what = "a file or folder of this machine, or " if local else ""
     raise FormatError(

@@ -61,10 +61,10 @@ def as_json(values: Any) -> Any:
     return json.loads(json.dumps(values))
 
 
-def posted(app: App, name: str, data: list[Any]) -> tuple[int, str]:
+def posted(app: App, name: str, data: list[Any], **further: Any) -> tuple[int, str]:
     """Call an endpoint as curl would; return the status and what the last answer said."""
     host = urlsplit(app.url).netloc
-    body = json.dumps({"data": data})
+    body = json.dumps({"data": data, **further})
     headers = {"Content-Type": "application/json"}
     with closing(http.client.HTTPConnection(host, timeout=30)) as connection:
         connection.request("POST", f"/gradio_api/call/{name}", body, headers)
@@ -87,11 +87,9 @@ def test_only_the_endpoints_are_offered(asked: Any, app: App) -> None:
 
 
 @pytest.mark.parametrize("name", PRIVATE)
-def test_what_the_page_alone_uses_cannot_be_called(asked: Any, app: App, name: str) -> None:
+def test_what_the_page_alone_uses_is_not_offered(asked: Any, name: str) -> None:
     with pytest.raises(ValueError, match="Cannot find a function"):
         asked.predict(api_name=f"/{name}")
-    status, said = posted(app, name, [])
-    assert status in (404, 422) or "event: error" in said
 
 
 def test_row_and_overview_are_those_of_the_set(asked: Any, docs: Path) -> None:
@@ -271,6 +269,11 @@ def test_a_space_takes_no_label_of_nobody(public: App) -> None:
     profile = {"sub": "1", "preferred_username": "alice", "name": "alice"}
     status, said = posted(public, "label", [0, 0, "unsure", "", "", "", {}, profile])
     assert "event: error" in said or status != 200
+    # The page's own listeners can be reached by whoever makes up a call, so they ask too.
+    mark = {"row": 0, "place": 0, "label": "unsure", "note": ""}
+    posted(public, "browse_mark", [None, None, None], event_data=mark)
+    said = posted(public, "judge_start", [None, 12, True, -1])[1]
+    assert "Sign in" in said
     assert not list(public.labels.glob("labels-*"))
 
 

@@ -49,8 +49,8 @@ def space(hub: LoopbackHub, space_folder: Path, space_cache: Path) -> Iterator[s
     values = {
         "SYSTEM": "spaces", "SPACE_ID": "alice/negatives", "GRADIO_SERVER_PORT": str(port),
         "OAUTH_CLIENT_ID": "the app", "OAUTH_CLIENT_SECRET": SECRET, "OAUTH_SCOPES": SCOPES,
-        "OPENID_PROVIDER_URL": hub.url, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0",
-        "HF_HOME": str(home / "hub"), "HF_TOKEN": "hf_bob",
+        "OPENID_PROVIDER_URL": hub.url, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0",        "HF_HOME": str(home / "hub"), "HF_TOKEN": "hf_bob",
     }  # fmt: skip
     log = home / "log"
     with log.open("wb") as out:
