@@ -224,6 +224,32 @@ def test_a_file_that_was_changed_in_the_set_is_not_identical(home: Path, tmp_pat
     ]
 
 
+@pytest.mark.parametrize("place", [20, 200, -20, -6, -1])
+def test_a_wrong_byte_is_a_difference_whatever_it_breaks(
+    place: int, home: Path, tmp_path: Path
+) -> None:
+    """The file may be unreadable with it: the answer is which file, and not an error of Arrow."""
+    out = tmp_path / "out"
+    built(home, out)
+    path = next((out / "data" / "ids").iterdir())
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+    [found] = reproduce(str(out), data=home, cache_dir=tmp_path / "cache").differences
+    assert (found.path, found.what) == (path.relative_to(out).as_posix(), "differs")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"data/ids/a.parquet": 3}', '{"versions": 3}', '{"a": {}}']
+)
+def test_a_damaged_list_of_files_is_said_to_be(text: str, home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built(home, out)
+    (out / "hardneg" / "files.json").write_text(text)
+    with pytest.raises(HubError, match=r"files\.json of .* is damaged"):
+        reproduce(str(out), data=home, cache_dir=tmp_path / "cache")
+
+
 def test_a_shard_that_the_recipe_has_not_made_is_named(home: Path, tmp_path: Path) -> None:
     """Whoever loads the config gets its rows too."""
     out = tmp_path / "out"
