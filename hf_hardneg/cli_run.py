@@ -130,6 +130,8 @@ def _show(built: Built, pushed: Pushed | None, display: Display) -> None:
     for one in built.facts.ranking:
         means = ", ".join(f"{name} {mean:.3f}" for name, (mean, *_) in one.measures.items())
         screen.print(f"{one.what}: {means} ({one.queries:,} held-out queries)", markup=False)
+        for note in one.notes:
+            screen.print(f"Note: {one.what}: {note}", markup=False)
     audit = built.facts.audit or {}
     screen.print(
         f"Audit: {audit.get('errors', 0)} errors, {audit.get('warnings', 0)} warnings.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,9 +12,13 @@ from types import MappingProxyType
 from typing import Any
 
 from hf_hardneg.errors import FormatError, listing
+from hf_hardneg.hashing import exact_key
 from hf_hardneg.readers import open_text
 
-__all__ = ["HAND_PICKED", "LABELS", "WITHDRAWN", "Label", "label_lines", "latest_of", "value_of"]
+__all__ = [
+    "HAND_PICKED", "LABELS", "PATTERN", "WITHDRAWN", "Label", "file_stem", "label_lines",
+    "label_of", "latest_of", "pattern_of", "value_of",
+]  # fmt: skip
 
 LABELS = ("false_negative", "true_negative", "unsure", "bad_query")
 """The labels in words; a number between 0 and 1 is a probability of being relevant."""
@@ -25,6 +30,10 @@ WITHDRAWN = "withdrawn"
 """The further field that says, where it is true and the label is null, that an annotator takes back
 what was said of the pair before."""
 
+PATTERN = "labels-*.jsonl"
+"""The names of the files that labels are kept in."""
+SAFE = re.compile(r"[^A-Za-z0-9]+")
+SHOWN = 40
 TEXTS = ("query_id", "query", "document_id", "document", "annotator", "note", "source", "stratum")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -201,8 +210,43 @@ def value_of(row: Label) -> float | None:
     return {"false_negative": 1.0, "true_negative": 0.0}.get(row.label or "")
 
 
+def file_stem(annotator: str) -> str:
+    """Return how the names of an annotator's files begin; no two annotators have the same.
+
+    It has letters, digits and hyphens alone, whatever the annotator is called.
+    """
+    shown = SAFE.sub("-", annotator)[:SHOWN].strip("-").lower()
+    own = f"{exact_key(annotator):016x}"
+    return f"labels-{shown}-{own}" if shown else f"labels-{own}"
+
+
+def pattern_of(annotator: str) -> str:
+    """Return what the names of all files of an annotator match, of whatever process."""
+    return f"{file_stem(annotator)}-*.jsonl"
+
+
 def _constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def label_of(line: str | bytes, where: str) -> Label:
+    """Return the label of a line of JSON.
+
+    Raises:
+        FormatError: it is no JSON object, or has a value out of range.
+    """
+    try:
+        record = json.loads(line, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"{where}: no JSON ({error}). Mend the line, or move the file away."
+        ) from error
+    if not isinstance(record, dict):
+        raise FormatError(
+            f"{where}: {type(record).__name__}; expected a JSON object with query, document and "
+            "label."
+        )
+    return Label.from_dict(record, where)
 
 
 def label_lines(path: Path) -> Iterator[Label]:
@@ -219,15 +263,6 @@ def label_lines(path: Path) -> Iterator[Label]:
                 if not line.strip():
                     continue
                 where = f"{path}, line {number}"
-                try:
-                    record = json.loads(line, parse_constant=_constant)
-                except ValueError as error:
-                    raise FormatError(f"{where}: no JSON ({error}).") from error
-                if not isinstance(record, dict):
-                    raise FormatError(
-                        f"{where}: {type(record).__name__}; expected a JSON object with query, "
-                        "document and label."
-                    )
-                yield Label.from_dict(record, where)
+                yield label_of(line, where)
     except (UnicodeDecodeError, OSError, EOFError) as error:
         raise FormatError(f"{path}, after line {number}: cannot be read ({error}).") from error

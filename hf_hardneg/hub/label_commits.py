@@ -16,7 +16,7 @@ from hf_hardneg.hub.access import Access, check_name, find_token
 from hf_hardneg.hub.failures import explained
 from hf_hardneg.hub.remote import Remote
 from hf_hardneg.hub.retries import Retries, status_of
-from hf_hardneg.label_lines import label_lines
+from hf_hardneg.label_lines import PATTERN, label_lines, pattern_of
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitScheduler
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["LabelCommits"]
 
 FOLDER = "labels"
-PATTERN = "labels-*.jsonl"
 EVERY = 5.0
 TRIES = 4
+LARGEST = 200_000_000
+"""Bytes of labels that are fetched at most: some hundred thousand labels."""
 
 
 class LabelCommits:
@@ -47,7 +48,8 @@ class LabelCommits:
         token: an access token that may write there. It stands in no message.
         every: minutes between two commits.
         pattern: which files; where several people share the folder, those of the token's owner,
-            see :func:`hf_hardneg.inspection.label_files.pattern_of`.
+            see :func:`hf_hardneg.label_lines.pattern_of`. Then whatever is fetched must be said by
+            that person: the repository is theirs, and nobody speaks for another in it.
         endpoint: address of the Hub. Default: that of ``huggingface_hub`` (``HF_ENDPOINT``).
 
     Attributes:
@@ -56,7 +58,8 @@ class LabelCommits:
 
     Raises:
         HubError: no name of a repository, a model or a Space of that name, a token that the Hub
-            does not know or that may not write there, or labels in the repository that are none.
+            does not know or that may not write there, or labels in the repository that are none,
+            are another's, or are more than 200 MB.
         ParameterError: ``every`` is not above 0.
         OutputError: the folder cannot be written.
     """
@@ -108,32 +111,46 @@ class LabelCommits:
         retries = Retries(tries=TRIES)
         commit = retries.run("looking at the labels", lambda: self._remote.head("main"))
         files = retries.run("looking at the labels", lambda: self._remote.files(commit))
-        number = 0
+        wanted = {}
         for path in sorted(files):
             home, _, name = path.rpartition("/")
             if home != FOLDER or not fnmatchcase(name, self.pattern):
                 continue
             if not (self.folder / name).exists():
-                content = retries.run("fetching labels", partial(self._remote.read, path, commit))
-                self._keep(name, content)
-                number += 1
-        return number
+                wanted[path] = name
+        size = sum(files[path].size for path in wanted)
+        if size > LARGEST:
+            raise HubError(
+                f"{self.repository!r} has {size / 1e6:,.0f} MB of labels, more than "
+                f"{LARGEST / 1e6:,.0f} MB. Take another repository."
+            )
+        for path, name in wanted.items():
+            content = retries.run("fetching labels", partial(self._remote.read, path, commit))
+            self._keep(name, content)
+        return len(wanted)
 
     def _keep(self, name: str, content: bytes) -> None:
         """Write a file once it is sure that it holds labels."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".fetched-") as scratch:
             path = Path(scratch) / name
-            path.write_bytes(content)
+            # Whoever reads the folder takes a line without its end for one that is being written.
+            path.write_bytes(content if content.endswith(b"\n") else content + b"\n")
             try:
-                for _ in label_lines(path):
-                    pass
+                people = {row.annotator for row in label_lines(path)}
             except HardNegError as error:
                 reason = str(error).replace(f"{scratch}{os.sep}", "")
                 raise HubError(
                     f"{self.repository!r} has a file of labels that is none: {reason} Mend it "
                     "there, or take another repository."
                 ) from None
+            others = sorted(who for who in people if self.pattern not in (PATTERN, pattern_of(who)))
+            if others:
+                raise HubError(
+                    f"{self.repository!r} has labels of {others[0][:100]!r} in the file {name}, "
+                    "and it may only bring labels of its owner. Remove them there, or take another "
+                    "repository."
+                )
             os.replace(path, self.folder / name)
 
     def _started(self, every: float) -> CommitScheduler:

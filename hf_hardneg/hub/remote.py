@@ -41,10 +41,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file in the repository: Git's hash of it or of its pointer, and SHA-256 of a large one."""
+    """A file in the repository: Git's hash of it or its pointer, SHA-256 of a large one, bytes."""
 
     oid: str
     sha256: str | None
+    size: int = 0
 
     def holds(self, content: Content) -> bool:
         """Return whether it is this content."""
@@ -132,7 +133,7 @@ class Remote:
             self.name, recursive=True, revision=commit, repo_type=KIND
         )
         return {
-            one.path: RemoteFile(one.blob_id, one.lfs.sha256 if one.lfs else None)
+            one.path: RemoteFile(one.blob_id, one.lfs.sha256 if one.lfs else None, one.size)
             for one in entries
             if isinstance(one, RepoFile)
         }

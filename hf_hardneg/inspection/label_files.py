@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -14,18 +12,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from hf_hardneg.cache import explain_os_error
-from hf_hardneg.errors import FormatError
 from hf_hardneg.evaluation.labels import Label
 from hf_hardneg.formats.output_file import json_line, utf8
-from hf_hardneg.hashing import exact_key
+from hf_hardneg.label_lines import PATTERN, file_stem, label_of, pattern_of
 
 __all__ = ["PATTERN", "LabelFile", "LabelFolder", "file_name", "pattern_of"]
 
-PATTERN = "labels-*.jsonl"
-"""The names of the files of labels in a folder."""
 LOCKS = ".locks"
-SAFE = re.compile(r"[^A-Za-z0-9]+")
-SHOWN = 40
 _process: tuple[int, str] = (0, "")
 
 
@@ -35,18 +28,7 @@ def file_name(annotator: str) -> str:
     No two annotators, and no two processes, on whatever machines, have the same one. It has
     letters, digits and hyphens alone, whatever the annotator is called.
     """
-    return f"{_stem(annotator)}-{_this_process()}.jsonl"
-
-
-def pattern_of(annotator: str) -> str:
-    """Return what the names of all files of an annotator match, of whatever process."""
-    return f"{_stem(annotator)}-*.jsonl"
-
-
-def _stem(annotator: str) -> str:
-    shown = SAFE.sub("-", annotator)[:SHOWN].strip("-").lower()
-    own = f"{exact_key(annotator):016x}"
-    return f"labels-{shown}-{own}" if shown else f"labels-{own}"
+    return f"{file_stem(annotator)}-{_this_process()}.jsonl"
 
 
 def _this_process() -> str:
@@ -176,19 +158,6 @@ class LabelFolder:
             for line in whole.split(b"\n")[:-1]:
                 own.lines += 1
                 if line.strip():
-                    own.labels.append(_label(line, f"{path.name}, line {own.lines}"))
+                    own.labels.append(label_of(line, f"{path.name}, line {own.lines}"))
             own.size += len(whole)
         return own
-
-
-def _label(line: bytes, where: str) -> Label:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise FormatError(
-            f"{where}: no JSON ({error}). Somebody else has written to the file: mend the line, or "
-            "move the file away."
-        ) from error
-    if not isinstance(record, dict):
-        raise FormatError(f"{where}: {type(record).__name__}; expected a JSON object of a label.")
-    return Label.from_dict(record, where)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hf_hardneg.errors import HardNegError, QueryError
-from hf_hardneg.evaluation.audit_labels import labels_of_set
+from hf_hardneg.evaluation.audit_labels import labels_of_set, took_part
 from hf_hardneg.evaluation.label_rate import METHOD, label_rate
 from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.inspection.opened import InspectedSet
@@ -69,8 +70,11 @@ def sides_of(
     """
     rates = [own.report.false_negatives if own.report else [] for own in (pair.a, pair.b)]
     if labels is not None:
-        extra = (int((own - counts.both).sum()) for own in (counts.of_a, counts.of_b))
-        judged = _label_rates(pair, labels, tuple(extra))
+        extra = [
+            int((own - counts.both).sum()) + tally.elsewhere
+            for own, tally in zip((counts.of_a, counts.of_b), tallies, strict=True)
+        ]
+        judged = _label_rates(pair, labels, extra)
         rates = [[*own, one] for own, one in zip(rates, judged, strict=True)]
     made = []
     for own, index, numbers, tally, shares in (
@@ -111,14 +115,22 @@ def _hardness(own: InspectedSet) -> ScoreHardness | None:
     return tally.result()
 
 
-def _label_rates(pair: SetPair, labels: Labels, extra: tuple[int, ...]) -> list[Rate]:
+def _label_rates(pair: SetPair, labels: Labels, extra: Sequence[int]) -> list[Rate]:
     """Return the rate that labels give for each set.
 
-    Labels that were drawn from one of the two say nothing of what only the other has.
+    Labels that were drawn from one of the two say nothing of what only the other has, and labels
+    that took part in choosing a set say nothing of it.
+
+    Args:
+        pair: the sets.
+        labels: of negatives.
+        extra: negatives of each that the other has not, those of queries of its own among them.
     """
     found: list[tuple[Labels, str] | Rate] = []
     for own in (pair.a, pair.b):
         try:
+            if why := took_part(own.mined, labels, own.strategy):
+                raise QueryError(why)
             found.append(labels_of_set(own.mined, labels))
         except QueryError as error:
             found.append(Rate(METHOD, None, None, None, 0, why=str(error)))

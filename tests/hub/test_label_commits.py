@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -15,11 +16,11 @@ from hub_oauth import App, Grant, OAuthProvider
 from hub_server import LoopbackHub
 
 from hf_hardneg.errors import HubError, ParameterError
-from hf_hardneg.hub import caller, retries
+from hf_hardneg.hub import caller, label_commits, retries
 from hf_hardneg.hub.caller import caller_of
 from hf_hardneg.hub.label_commits import LabelCommits
 from hf_hardneg.inspection.label_book import LabelBook, by_hand
-from hf_hardneg.inspection.label_files import pattern_of
+from hf_hardneg.label_lines import file_stem, pattern_of
 
 NAME = "alice/my-labels"
 
@@ -199,6 +200,39 @@ def test_labels_in_the_repository_that_are_none(hub: LoopbackHub, tmp_path: Path
         LabelCommits(NAME, tmp_path, "hf_alice", endpoint=hub.url)
     assert str(tmp_path) not in str(caught.value)
     assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_nobody_speaks_for_another_in_a_shared_folder(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.create(NAME)
+    forged = json.dumps({**pick(1).to_dict(), "annotator": "bob", "set": "set"})
+    name = f"labels/{file_stem('alice')}-0123.jsonl"
+    hub.add(NAME, {name: forged}, "alice")
+    with pytest.raises(HubError, match="labels of 'bob'"):
+        LabelCommits(NAME, tmp_path, "hf_alice", endpoint=hub.url, pattern=pattern_of("alice"))
+    assert not list(tmp_path.glob("*.jsonl"))
+    hub.add(NAME, {name: forged.replace('"bob"', '"alice"')}, "alice")
+    with commits(hub, tmp_path, pattern=pattern_of("alice")) as own:
+        # The file has no end of its line, and its label counts all the same.
+        assert [row.query for row in book(own).mine()] == ["query 1"]
+
+
+def test_more_labels_than_fit_are_not_fetched(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.create(NAME)
+    line = json.dumps(pick(1).to_dict()) + "\n"
+    hub.add(NAME, {f"labels/labels-{n}.jsonl": line for n in range(3)}, "alice")
+    monkeypatch.setattr(label_commits, "LARGEST", 2 * len(line))
+    with pytest.raises(HubError, match="MB of labels"):
+        LabelCommits(NAME, tmp_path, "hf_alice", endpoint=hub.url)
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_a_line_of_endless_brackets_is_no_label(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.create(NAME)
+    hub.add(NAME, {"labels/labels-x.jsonl": '{"label": ' + "[" * 200_000 + "\n"}, "alice")
+    with pytest.raises(HubError, match="line 1: no JSON"):
+        LabelCommits(NAME, tmp_path, "hf_alice", endpoint=hub.url)
 
 
 # -- with what signing in gives ------------------------------------------------------------------

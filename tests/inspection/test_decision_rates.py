@@ -18,6 +18,7 @@ from hf_hardneg.evaluation.false_negatives import hidden_positive_rate
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.hashing import normalize_text
 from hf_hardneg.inspection.decision import decide
+from hf_hardneg.inspection.set_comparison import compare_sets
 from hf_hardneg.inspection.sliders import Sliders, own_sliders, strategy_string
 from hf_hardneg.rates import Rate
 
@@ -135,6 +136,28 @@ def test_labels_of_the_set_say_nothing_of_what_it_has_not() -> None:
     assert other.rate is None
     assert "none of these was drawn" in other.why
     assert other.details["of_these_added"] > 0
+
+
+def test_labels_that_took_part_in_choosing_the_set_give_no_rate(tmp_path: Path) -> None:
+    first = mine("bm25@30", docstring_rows(40), docstring_corpus())
+    drawn = [
+        Label(query_id=row["query_id"], query=row["query"], document_id=name, weight=1.0,
+              label="true_negative" if place else "false_negative")
+        for row in first.mined for place, name in enumerate(row["hard_negative_ids"])
+    ]  # fmt: skip
+    found = Labels(drawn)
+    path = found.write(tmp_path / "labels.jsonl")
+    second = mine(f"bm25@30+labelled(labels='{path}')", docstring_rows(40), docstring_corpus())
+    rate = decide(second.inspected, 10_000, own_sliders(second.inspected), labels=found).rates[0]
+    assert rate.rate is None
+    assert "took part in choosing" in rate.why
+    fewer = Sliders(num_negatives=2)  # nothing is added that was not labelled
+    rate = decide(second.inspected, 10_000, fewer, labels=found).rates[0]
+    assert rate.rate is None, rate.rate
+    compared = compare_sets(first.inspected, second.inspected, labels=found)
+    assert compared.a.rates[-1].rate == pytest.approx(0.2)
+    assert compared.b.rates[-1].rate is None
+    assert "took part in choosing" in compared.b.rates[-1].why
 
 
 def test_what_is_deeper_than_the_draw_has_no_rate() -> None:

@@ -16,18 +16,22 @@ from pathlib import Path
 
 import label_cases_of_people
 import pytest
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from label_cases_of_people import mined, pick
 from small_collection import succeed
 
 import hf_hardneg
+from hf_hardneg import Corpus
 from hf_hardneg.errors import FormatError, OutputError, ParameterError
 from hf_hardneg.evaluation.labels import Label, Labels
 from hf_hardneg.inspection import label_files
+from hf_hardneg.inspection import set_identity as set_identities
 from hf_hardneg.inspection.label_book import LabelBook, by_hand
 from hf_hardneg.inspection.label_files import LabelFile, file_name
 from hf_hardneg.inspection.set_identity import set_identity
+from hf_hardneg.mined_set import MinedSet
 
 DRAWN = Label(query_id="q", document_id="d", label="true_negative", weight=2.0, stratum="1-5")
 
@@ -307,3 +311,35 @@ def test_what_a_set_is_called_by_what_it_holds() -> None:
     rows[0]["negatives"][0] = "another document"
     assert set_identity(type(own).of(own.rows.from_list(rows))) != name
     assert set_identity(type(own).of(own.rows.select(range(59)))) != name
+
+
+def test_one_other_negative_anywhere_is_another_set() -> None:
+    rows = [{"query": f"q {n}", "positive": "p", "negatives": [f"d {n}"]} for n in range(1_000)]
+    name = set_identity(MinedSet.of(Dataset.from_list(rows)))
+    # As after mining anew with the stage "labelled": a row in a thousand has another negative.
+    rows[555]["negatives"] = ["another document"]
+    assert set_identity(MinedSet.of(Dataset.from_list(rows))) != name
+    rows[555]["negatives"] = []
+    assert set_identity(MinedSet.of(Dataset.from_list(rows))) != name
+
+
+def test_a_set_by_ids_with_its_corpus_is_the_set_by_texts() -> None:
+    documents = {f"d{n}": f"Text  number {n}" for n in range(40)}
+    ids = [[f"d{n}", f"d{(n * 7) % 40}"] for n in range(20)]
+    queries = [f"q {n}" for n in range(20)]
+    texts = [[documents[one] for one in own] for own in ids]
+    by_text = MinedSet.of(Dataset.from_dict({"query": queries, "negatives": texts}))
+    by_id = MinedSet.of(Dataset.from_dict({"query": queries, "negative_ids": ids}))
+    name = set_identity(by_text)
+    assert set_identity(by_id.joined(Corpus(documents))) == name
+    assert set_identity(by_text.joined(Corpus(documents))) == name
+    assert set_identity(by_id) != name
+
+
+def test_what_a_set_is_called_is_looked_up_the_second_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = mined()
+    name = set_identity(own)
+    monkeypatch.setattr(set_identities, "_identity", None)
+    assert set_identity(own) == name

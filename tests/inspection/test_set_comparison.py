@@ -204,3 +204,18 @@ def test_labels_of_one_set_say_nothing_of_the_other() -> None:
     strangers = labels({("q", "nobody asked", "d")})
     nothing = compare_sets(one.inspected, two.inspected, labels=strangers)
     assert [side.rates[0].rate for side in (nothing.a, nothing.b)] == [None, None]
+
+
+def test_labels_of_one_set_say_nothing_of_queries_of_the_other_alone() -> None:
+    def opened(name: str, queries: int) -> InspectedSet:
+        rows = [{"query": f"q {n}", "negatives": [f"d {n}", f"e {n}"]} for n in range(queries)]
+        return InspectedSet(name, MinedSet.of(Dataset.from_list(rows)))
+
+    labels = Labels(
+        [Label(query=f"q {n}", document=f"d {n}", label="true_negative", weight=2.0)
+         for n in range(30)]
+    )  # fmt: skip
+    found = compare_sets(opened("small", 30), opened("large", 60), labels=labels)
+    assert found.a.rates[0].rate == 0
+    assert found.b.rates[0].rate is None
+    assert "60 negatives are in this set and not in the other" in found.b.rates[0].why

@@ -162,6 +162,23 @@ def test_marks_are_kept_over_a_reload(window: Window, app: App, docs: Path) -> N
     view.wait_pressed(1, "unsure")
 
 
+def test_the_same_again_takes_a_mark_back(window: Window, app: App, docs: Path) -> None:
+    row = full_rows(docs)[-1]
+    view = window(f"{app.url}?row={row}")
+    view.wait_row(row)
+    pressed = view.page.locator("[data-hn-card='1'] [aria-pressed=true]")
+    for key in ("2", "t"):
+        view.page.keyboard.press(key)
+    pressed.wait_for()
+    assert said(app)[pair(docs, row, 1)] == ("true_negative", "")
+    view.page.keyboard.press("t")
+    pressed.wait_for(state="detached")
+    assert pair(docs, row, 1) not in said(app)
+    view.page.reload()
+    view.wait_row(row)
+    assert pressed.count() == 0
+
+
 def test_quick_keys_lose_no_mark(window: Window, app: App, docs: Path) -> None:
     row = full_rows(docs)[1]
     view = window(f"{app.url}?row={row}")
