@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,34 @@ def test_a_query_that_the_pool_does_not_have(folder: Path) -> None:
     row = opened.row(0)
     assert "no candidates of this query" in row.notes[0]
     assert row.negatives[0].text == "bad"
+
+
+def test_a_pool_of_other_queries_with_the_same_ids(
+    miner: OfflineMiner, pairs: Dataset, folder: Path, tmp_path: Path
+) -> None:
+    others = Dataset.from_dict(
+        {**pairs.to_dict(), "query": [f"topic{place} shared" for place in range(QUERIES)]}
+    )
+    pool = miner.outcomes(miner.retrieve(others))
+    with pytest.raises(PoolError, match="20 have another query in the pool, under the same id"):
+        open_inspected(folder, pool=pool)
+    place = shutil.copytree(folder, tmp_path / "copy")
+    pool.to_parquet(place / "hardneg" / "pool.parquet")
+    opened = open_inspected(place)
+    assert opened.pool is None
+    assert "is not that of the set" in opened.notes[0]
+    assert opened.row(0).rejected == ()
+
+
+def test_a_pool_of_another_decision_and_one_of_some_queries(
+    miner: OfflineMiner, pairs: Dataset, folder: Path
+) -> None:
+    other = OfflineMiner("bm25@12+rank(range_min=6)", corpus=Corpus(DOCUMENTS), num_negatives=3)
+    opened = open_inspected(folder, pool=other.outcomes(other.retrieve(pairs)))
+    assert "the pool of another decision" in opened.notes[0]
+    some = miner.outcomes(miner.retrieve(pairs)).select(range(5))
+    opened = open_inspected(folder, pool=some)
+    assert "15 have no candidates in the pool" in opened.notes[0]
 
 
 @pytest.mark.parametrize("number", [-1, QUERIES, 10**9])
