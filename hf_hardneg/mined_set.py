@@ -203,6 +203,25 @@ class MinedSet:
         """The set without what a corpus added: quicker where neither texts nor ids are needed."""
         return self if self._stored is None else self._stored
 
+    def by_text(self) -> MinedSet:
+        """Return the same without the ids of its documents and queries, where it has texts.
+
+        For a set whose ids are its own, such as numbers of lines, and not those of a corpus.
+        """
+        layout = self._layout
+        ids = {
+            one for one, text in (("query_id", "query"), ("positive_ids", "positives"),
+                                  ("negative_ids", "negatives"))
+            if self.has(one) and self.has(text)
+        }  # fmt: skip
+        return MinedSet(
+            self.rows,
+            lambda table: layout(table).drop_columns(sorted(ids)),
+            name=self.name,
+            notes=self.notes,
+            query_texts=self.query_texts,
+        )
+
     def joined(self, corpus: Corpus) -> MinedSet:
         """Return the same with texts for its ids and ids for its texts, from the corpus.
 

@@ -133,7 +133,7 @@ def open_inspected(
                 f"{shown!r} is a file or not there, so it has no config {config!r}. Leave it out."
             )
     documents = _documents(parts, corpus)
-    mined = _rows(data, parts, documents, queries, split, columns)
+    mined = _rows(data, parts, documents, corpus, queries, split, columns)
     found, said = _fitting(mined, _pool(parts, pool), given=pool is not None)
     notes = [*mined.notes, *said, *_lacking(found, documents or mined.corpus)]
     return InspectedSet(
@@ -152,10 +152,15 @@ def _rows(
     data: Any,  # noqa: ANN401
     parts: Parts,
     documents: Corpus | None,
+    corpus: object,
     queries: object,
     split: str | None,
     columns: MinedColumns | None,
 ) -> MinedSet:
+    if parts.numbered and parts.corpus and corpus is None:
+        # The numbers that the rows have in place of ids are not ids of the pool and its documents.
+        own = load_mined(data, queries=queries, split=split, columns=columns).by_text()
+        return own if documents is None else own.joined(documents)
     if not parts.rows:
         return load_mined(data, corpus=_needed(data, documents), queries=queries, split=split,
                           columns=columns)  # fmt: skip

@@ -214,3 +214,38 @@ def test_a_config_of_what_has_none(folder: Path) -> None:
 
 def test_an_id_never_shows_where_the_folder_lies(opened: InspectedSet, folder: Path) -> None:
     assert str(folder.parent) not in repr(opened.row(0)) + opened.name + " ".join(opened.notes)
+
+
+def test_line_numbers_of_colbert_are_no_ids_of_the_pool(pairs: Dataset, tmp_path: Path) -> None:
+    """The corpus has ids that are numbers too, in another order than the lines."""
+    corpus = Corpus({str(59 - int(name[1:])): text for name, text in DOCUMENTS.items()})
+    asked = pairs.map(
+        lambda row: {"positive_ids": [str(59 - int(name[1:])) for name in row["positive_ids"]]}
+    )
+    miner = OfflineMiner(STRATEGY, corpus=corpus, num_negatives=3)
+    pool = miner.retrieve(asked)
+    mined = miner.select(pool)
+    report = miner.report(mined)
+    for form in ("arrow", "colbert"):
+        write_mined(
+            mined,
+            tmp_path / form,
+            form,
+            corpus=corpus,
+            sidecars=lambda _: report_sidecars(report.to_json(), miner.recipe()),
+            beside=pool_files(miner, pool),
+        )
+    plain, colbert = open_inspected(tmp_path / "arrow"), open_inspected(tmp_path / "colbert")
+    queries = {row.query: row for row in rows(plain) if row.negatives}
+    assert len(colbert) == len(queries)  # triples of rows without negatives there are none
+    for other in rows(colbert):
+        one = queries[other.query]
+        for side in ("positives", "negatives"):
+            ours, theirs = getattr(one, side), getattr(other, side)
+            assert [(doc.document_id, doc.text) for doc in ours] == [
+                (doc.document_id, doc.text) for doc in theirs
+            ]
+        assert {doc.outcome for doc in other.negatives} == {"chosen"}
+        assert [doc.document_id for doc in other.rejected] == [
+            doc.document_id for doc in one.rejected
+        ]
