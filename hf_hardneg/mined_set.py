@@ -199,6 +199,15 @@ class MinedSet:
         return MinedBatch(start, self._layout(self._arrow[start:stop]))
 
     @property
+    def one_negative_a_row(self) -> bool:
+        """Whether a row has one negative and no more, as triplets have."""
+        own = _negatives(self.rows.column_names)
+        ids = _one(self.rows.column_names, None, NEGATIVE_ID_NAMES, "")
+        names = own or ([ids] if ids else [])
+        kinds = [self.rows.data.schema.field(name).type for name in names]
+        return len(kinds) == 1 and not _is_list(kinds[0])
+
+    @property
     def stored(self) -> MinedSet:
         """The set without what a corpus added: quicker where neither texts nor ids are needed."""
         return self if self._stored is None else self._stored

@@ -69,6 +69,13 @@ class InspectedSet:
         """Names of the stages that may take a candidate out, in their order."""
         return () if self.report is None else tuple(one.stage for one in self.report.stages)
 
+    @property
+    def asked(self) -> int | None:
+        """How many negatives a row was to have; ``None`` where it is not known."""
+        if self.mined.one_negative_a_row:
+            return 1  # a triplet, whatever was asked for a query
+        return None if self.report is None else self.report.num_negatives
+
     def row(self, number: int) -> RowView:
         """Return one row with its documents.
 

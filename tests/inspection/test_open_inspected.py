@@ -12,6 +12,11 @@ from datasets import Dataset
 from hf_hardneg import Corpus, OfflineMiner
 from hf_hardneg.errors import FormatError, PoolError
 from hf_hardneg.inspection import InspectedSet, RowView, open_inspected
+from hf_hardneg.inspection.finding_rows import find_rows
+from hf_hardneg.inspection.overview import overview_of
+from hf_hardneg.inspection.suspicion import Suspicion
+from hf_hardneg.inspection.wanted import Wanted
+from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.outputs import report_sidecars, write_mined
 from hf_hardneg.pool_files import pool_files
 
@@ -249,3 +254,28 @@ def test_line_numbers_of_colbert_are_no_ids_of_the_pool(pairs: Dataset, tmp_path
         assert [doc.document_id for doc in other.rejected] == [
             doc.document_id for doc in one.rejected
         ]
+
+
+def test_a_triplet_is_not_short(miner: OfflineMiner, pairs: Dataset, opened: InspectedSet) -> None:
+    rows = miner.mine(pairs, output_format="triplet")
+    triplets = InspectedSet("triplets", MinedSet.of(rows), report=opened.report)
+    assert (opened.asked, triplets.asked) == (3, 1)
+    short = overview_of(triplets).short
+    assert (short.asked, short.rows, short.of) == (1, 0, len(rows))
+    suspicion = Suspicion(triplets)
+    suspicion.start()
+    assert suspicion.wait(60)
+    assert find_rows(triplets, Wanted(short=True), suspicion).total == 0
+
+
+def test_positives_without_an_id_have_no_score_of_each_other(miner: OfflineMiner) -> None:
+    texts = [["number3 topic3", "words that no document has"] for _ in range(4)]
+    rows = Dataset.from_dict(
+        {"query": [f"topic{n} number{n}" for n in range(4)], "positive": texts}
+    )
+    pool = miner.outcomes(miner.retrieve(rows))
+    assert pool[3]["positive_ids"] == [None, None]
+    assert len(set(pool[3]["positive_scores"])) == 2
+    mined = miner.mine(rows).remove_columns("hard_negative_positive_scores")
+    views = open_inspected(mined, pool=pool, corpus=DOCUMENTS).row(3).positives
+    assert [one.score for one in views] == [None, None]
