@@ -229,6 +229,9 @@ def _constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
+DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
 def label_of(line: str | bytes, where: str) -> Label:
     """Return the label of a line of JSON.
 
@@ -236,7 +239,7 @@ def label_of(line: str | bytes, where: str) -> Label:
         FormatError: it is no JSON object, or has a value out of range.
     """
     try:
-        record = json.loads(line, parse_constant=_constant)
+        record = DECODER.decode(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError) as error:
         raise FormatError(
             f"{where}: no JSON ({error}). Mend the line, or move the file away."

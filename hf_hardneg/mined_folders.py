@@ -17,7 +17,7 @@ from hf_hardneg.readers import Record, open_text, read_json_lists
 from hf_hardneg.retrievers.run import read_trec_run
 from hf_hardneg.sources import beir_corpus_file
 
-__all__ = ["Parts", "colbert", "first_value", "nemo", "open_folder", "trec"]
+__all__ = ["Parts", "colbert", "colbert_folder", "first_value", "nemo", "open_folder", "trec"]
 
 HARD_NEGATIVES = "hard_negatives.tsv"
 BEIR_FIELDS = 4
@@ -56,7 +56,7 @@ def open_folder(folder: Path, split: str | None, qrels: Path | None) -> Parts | 
     """
     if (folder / HARD_NEGATIVES).is_file():
         return _beir_folder(folder, split, qrels)
-    found = _colbert_folder(folder) or _trec_folder(folder, qrels)
+    found = colbert_folder(folder) or _trec_folder(folder, qrels)
     if found and split is not None:
         raise FormatError(f"{folder} has no split {split!r} to choose. Leave --split out.")
     if found and qrels is not None and qrels not in found.files:
@@ -83,7 +83,8 @@ def _there(path: Path) -> Path | None:
 # -- ColBERT ---------------------------------------------------------------------------------------
 
 
-def _colbert_folder(folder: Path) -> Parts | None:
+def colbert_folder(folder: Path) -> Parts | None:
+    """Return the parts of a folder of ColBERT's, whose ids are numbers of lines, if it is one."""
     rows = _there(folder / "triples.jsonl") or _there(folder / "nway.jsonl")
     return colbert(rows) if rows and (folder / "collection.tsv").is_file() else None
 

@@ -199,9 +199,37 @@ class MinedSet:
         return MinedBatch(start, self._layout(self._arrow[start:stop]))
 
     @property
+    def one_negative_a_row(self) -> bool:
+        """Whether a row has one negative and no more, as triplets have."""
+        own = _negatives(self.rows.column_names)
+        ids = _one(self.rows.column_names, None, NEGATIVE_ID_NAMES, "")
+        names = own or ([ids] if ids else [])
+        kinds = [self.rows.data.schema.field(name).type for name in names]
+        return len(kinds) == 1 and not _is_list(kinds[0])
+
+    @property
     def stored(self) -> MinedSet:
         """The set without what a corpus added: quicker where neither texts nor ids are needed."""
         return self if self._stored is None else self._stored
+
+    def by_text(self) -> MinedSet:
+        """Return the same without the ids of its documents and queries, where it has texts.
+
+        For a set whose ids are its own, such as numbers of lines, and not those of a corpus.
+        """
+        layout = self._layout
+        ids = {
+            one for one, text in (("query_id", "query"), ("positive_ids", "positives"),
+                                  ("negative_ids", "negatives"))
+            if self.has(one) and self.has(text)
+        }  # fmt: skip
+        return MinedSet(
+            self.rows,
+            lambda table: layout(table).drop_columns(sorted(ids)),
+            name=self.name,
+            notes=self.notes,
+            query_texts=self.query_texts,
+        )
 
     def joined(self, corpus: Corpus) -> MinedSet:
         """Return the same with texts for its ids and ids for its texts, from the corpus.

@@ -147,9 +147,8 @@ class RowFinder:
 
     def asked_for(self) -> int:
         """Return how many negatives a row should have: what was asked for, else what most have."""
-        report = self.inspected.report
-        if report is not None:
-            return report.num_negatives
+        if self.inspected.asked is not None:
+            return self.inspected.asked
         counts, counted = self.suspicion.negatives_a_row()
         if not counted:
             return 0

@@ -14,22 +14,15 @@ from pathlib import Path
 from hf_hardneg.errors import FormatError, ParameterError
 from hf_hardneg.evaluation.labels import HAND_PICKED, WITHDRAWN, Label, Labels
 from hf_hardneg.evaluation.pair_frames import document_name, query_name
-from hf_hardneg.inspection.label_files import LabelFile, LabelFolder, file_name
+from hf_hardneg.inspection.label_files import LabelFile, file_name
+from hf_hardneg.inspection.label_folder import AT, SET, LabelKey, key_of, label_folder
 
 __all__ = ["LabelBook", "LabelKey", "by_hand", "key_of"]
 
-AT, SET, SET_NAME, UNDOES = "at", "set", "set_name", "undoes"
-"""Further fields of a line: when it was said, of which set (a name made of what it holds, and what
-it was called), and the moment of the line that it takes back."""
+SET_NAME, UNDOES = "set_name", "undoes"
+"""Further fields of a line: what its set was called, and the moment of the line that it takes
+back."""
 LONGEST = 200
-
-LabelKey = tuple[str, str, bool, bool]
-"""Query, document, whether it is a control, and whether it was picked by hand."""
-
-
-def key_of(label: Label) -> LabelKey:
-    """Return what a label is of; the later of two of one annotator counts."""
-    return (*label.pair, label.control, label.hand_picked)
 
 
 def by_hand(
@@ -122,7 +115,7 @@ class LabelBook:
         self.annotator, self.identity, self.set_name = annotator.strip(), identity, set_name
         self._shared = lock or nullcontext()
         self._turn = threading.RLock()
-        self._read = LabelFolder(self.folder)
+        self._read = label_folder(self.folder)
 
     @property
     def path(self) -> Path:
@@ -171,10 +164,12 @@ class LabelBook:
             OutputError: as :meth:`add`.
         """
         with self._turn:
-            own = [row for row in self._history() if row.annotator == self.annotator]
-            back = {row.further.get(UNDOES) for row in own}
+            own = [line.label for line in self._read.lines(self.identity, self.annotator)]
+            back = {str(row.further.get(UNDOES)) for row in own}
             said = [
-                row for row in own if UNDOES not in row.further and row.further.get(AT) not in back
+                row
+                for row in own
+                if UNDOES not in row.further and str(row.further.get(AT)) not in back
             ]
             if not said:
                 return None
@@ -197,12 +192,7 @@ class LabelBook:
         Raises:
             FormatError: a file of the folder is damaged; names the file and the line.
         """
-        last: dict[tuple[object, str, LabelKey], Label] = {}
-        for row in self._history():
-            key = row.further.get(SET), row.annotator, key_of(row)
-            last.pop(key, None)  # a later label has a later place
-            last[key] = row
-        return [row for row in last.values() if row.label is not None]
+        return self._read.latest(self.identity)
 
     def mine(self) -> list[Label]:
         """Return the labels of this annotator that count; see :meth:`labels`."""
@@ -212,8 +202,8 @@ class LabelBook:
         """Return how many lines of the folder are of other sets, by what these were called."""
         counts = Counter(
             str(row.further.get(SET_NAME) or row.further.get(SET) or "(no name)")
-            for _, _, row in self._read.labels()
-            if not self._is_ours(row)
+            for row in (line.label for line in self._read.lines())
+            if self.identity and row.further.get(SET) != self.identity
         )
         return dict(sorted(counts.items()))
 
@@ -241,30 +231,9 @@ class LabelBook:
             raise FormatError("nobody has labelled anything of this set yet; nothing to export.")
         return Labels(rows, "the labels").write(path, overwrite=overwrite)
 
-    def _is_ours(self, row: Label) -> bool:
-        return not self.identity or row.further.get(SET) == self.identity
-
-    def _history(self) -> list[Label]:
-        """Return all lines of the set, by their moments."""
-        rows = [
-            (str(row.further.get(AT, "")), name, number, row)
-            for name, number, row in self._read.labels()
-            if self._is_ours(row)
-        ]
-        return [row for *_, row in sorted(rows, key=lambda one: one[:3])]
-
     def _now(self) -> str:
         """Return the moment, later than any that this annotator has said something at."""
-        now = datetime.now(timezone.utc)
-        for _, _, row in self._read.labels():
-            if row.annotator == self.annotator and (at := _moment(row)) is not None and at >= now:
-                now = at + timedelta(microseconds=1)  # the clock was set back
+        now, last = datetime.now(timezone.utc), self._read.last_moment(self.annotator)
+        if last is not None and last >= now:
+            now = last + timedelta(microseconds=1)  # the clock was set back
         return now.isoformat(timespec="microseconds")
-
-
-def _moment(row: Label) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(row.further.get(AT)))
-    except ValueError:
-        return None
-    return found if found.tzinfo else None

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
 
 from hf_hardneg.cache import explain_os_error
-from hf_hardneg.evaluation.labels import Label
 from hf_hardneg.formats.output_file import json_line, utf8
-from hf_hardneg.label_lines import PATTERN, file_stem, label_of, pattern_of
+from hf_hardneg.label_lines import file_stem, pattern_of
 
-__all__ = ["PATTERN", "LabelFile", "LabelFolder", "file_name", "pattern_of"]
+__all__ = ["LabelFile", "file_name", "pattern_of"]
 
 LOCKS = ".locks"
 _process: tuple[int, str] = (0, "")
@@ -105,59 +101,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-@dataclass(slots=True)
-class _Read:
-    """What has been read of a file."""
-
-    size: int = 0
-    lines: int = 0
-    labels: list[Label] = field(default_factory=list)
-
-
-class LabelFolder:
-    """All labels in a folder, whoever appends to its files meanwhile.
-
-    A line is read once. One without its end is being written, or was when its writer was killed:
-    it is passed over.
-
-    Args:
-        folder: need not be there yet.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Read nothing yet."""
-        self.folder = folder
-        self._read: dict[Path, _Read] = {}
-        self._lock = threading.Lock()
-
-    def labels(self) -> Iterator[tuple[str, int, Label]]:
-        """Yield (name of the file, number of the line, label), file by file.
-
-        Raises:
-            FormatError: a line that is whole is no label; names the file and the line.
-        """
-        with self._lock:
-            paths = sorted(self.folder.glob(PATTERN))
-            found = [(path.name, tuple(self._of(path).labels)) for path in paths]
-        for name, labels in found:
-            for number, label in enumerate(labels):
-                yield name, number, label
-
-    def _of(self, path: Path) -> _Read:
-        own = self._read.setdefault(path, _Read())
-        size = path.stat().st_size
-        if size < own.size:  # the file is another one now
-            own = self._read[path] = _Read()
-        if size > own.size:
-            with path.open("rb") as file:
-                file.seek(own.size)
-                whole = file.read(size - own.size)
-            whole = whole[: whole.rfind(b"\n") + 1]
-            for line in whole.split(b"\n")[:-1]:
-                own.lines += 1
-                if line.strip():
-                    own.labels.append(label_of(line, f"{path.name}, line {own.lines}"))
-            own.size += len(whole)
-        return own

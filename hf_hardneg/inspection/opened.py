@@ -11,8 +11,9 @@ from typing import Any
 from datasets import Dataset
 
 from hf_hardneg.corpus import Corpus
-from hf_hardneg.errors import FormatError, HardNegError
+from hf_hardneg.errors import FormatError, HardNegError, PoolError
 from hf_hardneg.inspection.places import Parts, parts_of
+from hf_hardneg.inspection.pool_fit import pool_fit
 from hf_hardneg.inspection.pool_rows import PoolRows
 from hf_hardneg.inspection.row_views import row_view
 from hf_hardneg.inspection.views import RowView
@@ -68,6 +69,13 @@ class InspectedSet:
         """Names of the stages that may take a candidate out, in their order."""
         return () if self.report is None else tuple(one.stage for one in self.report.stages)
 
+    @property
+    def asked(self) -> int | None:
+        """How many negatives a row was to have; ``None`` where it is not known."""
+        if self.mined.one_negative_a_row:
+            return 1  # a triplet, whatever was asked for a query
+        return None if self.report is None else self.report.num_negatives
+
     def row(self, number: int) -> RowView:
         """Return one row with its documents.
 
@@ -118,7 +126,7 @@ def open_inspected(
     Raises:
         FormatError: there is no such set, its form is not known, or it is damaged.
         ColumnError: its columns are those of no known layout.
-        PoolError: the pool is none.
+        PoolError: the pool is none, or that of another set.
     """
     parts = Parts()
     shown = name or "the data set"
@@ -132,9 +140,9 @@ def open_inspected(
                 f"{shown!r} is a file or not there, so it has no config {config!r}. Leave it out."
             )
     documents = _documents(parts, corpus)
-    mined = _rows(data, parts, documents, queries, split, columns)
-    found = _pool(parts, pool)
-    notes = [*mined.notes, *_lacking(found, documents or mined.corpus)]
+    mined = _rows(data, parts, documents, corpus, queries, split, columns)
+    found, said = _fitting(mined, _pool(parts, pool), given=pool is not None)
+    notes = [*mined.notes, *said, *_lacking(found, documents or mined.corpus)]
     return InspectedSet(
         shown, mined, found, documents or mined.corpus, _report(parts, shown), parts.recipe,
         parts.config, parts.configs, tuple(notes),
@@ -151,10 +159,15 @@ def _rows(
     data: Any,  # noqa: ANN401
     parts: Parts,
     documents: Corpus | None,
+    corpus: object,
     queries: object,
     split: str | None,
     columns: MinedColumns | None,
 ) -> MinedSet:
+    if parts.numbered and parts.corpus and corpus is None:
+        # The numbers that the rows have in place of ids are not ids of the pool and its documents.
+        own = load_mined(data, queries=queries, split=split, columns=columns).by_text()
+        return own if documents is None else own.joined(documents)
     if not parts.rows:
         return load_mined(data, corpus=_needed(data, documents), queries=queries, split=split,
                           columns=columns)  # fmt: skip
@@ -179,6 +192,21 @@ def _pool(parts: Parts, pool: str | os.PathLike[str] | Dataset | None) -> PoolRo
             raise FormatError(f"there is no pool {str(pool)!r}; expected a file or a folder.")
         return PoolRows(open_file([path]), path.name)
     return PoolRows(open_file(parts.pool)) if parts.pool else None
+
+
+def _fitting(
+    mined: MinedSet, pool: PoolRows | None, *, given: bool
+) -> tuple[PoolRows | None, list[str]]:
+    """Return the pool if it may be that of the set, and what to say of it."""
+    if pool is None:
+        return None, []
+    fit = pool_fit(mined, pool)
+    if not fit.problem:
+        return pool, list(fit.notes())
+    said = f"{pool.name} is not that of the set: {fit.problem}."
+    if given:
+        raise PoolError(f"{said} Give the pool that the set was mined from.")
+    return None, [f"{said} It is not shown."]
 
 
 def _report(parts: Parts, name: str) -> Report | None:

@@ -244,9 +244,10 @@ def _reused(survey: Survey, where: str) -> Reused:
 
 
 def _short(inspected: InspectedSet, survey: Survey, where: str) -> Short:
-    report = inspected.report
-    if report is not None:
-        asked, source = report.num_negatives, REPORTED
+    if inspected.mined.one_negative_a_row:
+        asked, source = 1, "the rows, which have one negative each"
+    elif inspected.asked is not None:
+        asked, source = inspected.asked, REPORTED
     elif survey.by_count:
         # Of two numbers that as many rows have the larger one: no row has too many.
         asked = max(survey.by_count, key=lambda count: (survey.by_count[count], count))

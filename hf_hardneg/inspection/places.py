@@ -14,6 +14,7 @@ import yaml
 from hf_hardneg.errors import FormatError, did_you_mean, listing
 from hf_hardneg.hub.folder import RECIPE as PUBLISHED_RECIPE
 from hf_hardneg.hub.folder import REPORT as PUBLISHED_REPORT
+from hf_hardneg.mined_folders import colbert_folder
 from hf_hardneg.outputs import DOCUMENTS, POOL, SIDECARS
 
 __all__ = ["ROW_CONFIGS", "Parts", "config_files", "parts_of"]
@@ -34,6 +35,8 @@ class Parts:
         recipe: how it was mined, as it was written down.
         config: name of the config that is shown.
         configs: names of those that could be.
+        numbered: whether documents go by the number of their line, as ColBERT has it, and not by
+            the ids that the pool has.
     """
 
     rows: tuple[Path, ...] = ()
@@ -44,6 +47,7 @@ class Parts:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
     configs: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 def parts_of(folder: Path, config: str | None = None) -> Parts:
@@ -70,6 +74,7 @@ def parts_of(folder: Path, config: str | None = None) -> Parts:
         pool=(pool,) if pool.is_file() else (),
         report=_read(beside / "report.json", json.loads),
         recipe=_read(beside / "recipe.json", json.loads) or {},
+        numbered=colbert_folder(folder) is not None,
     )
 
 

@@ -93,7 +93,7 @@ class ScoreSource:
         self.lacks = ""
         if not all(self._own.values()) and not usable:
             side = "negatives" if not self._own["negative"] else "positives"
-            why = "a pool" if pool is None else "ids of its negatives, by which the pool knows them"
+            why = "pool" if pool is None else "ids of its negatives, by which the pool knows them"
             self.lacks = f"the set has no scores of {side}, and no {why}"
         self.lacks_model = ""
         if pool is None or MODEL_SCORES not in self._columns:

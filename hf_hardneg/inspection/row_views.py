@@ -172,12 +172,13 @@ def _with_pool(
 
 def _scored(positives: Sequence[DocumentView], row: Mapping[str, Any]) -> tuple[DocumentView, ...]:
     """Return the positives with the scores that the pool has for them."""
-    scores = dict(zip(row["positive_ids"], row["positive_scores"], strict=True))
+    pairs = zip(row["positive_ids"], row["positive_scores"], strict=True)
+    scores = {name: score for name, score in pairs if name}  # of two without an id neither is meant
     only = row["positive_scores"][0] if len(row["positive_scores"]) == 1 else None
     alone = only if len(positives) == 1 else None
     return tuple(
         one
         if one.score is not None
-        else replace(one, score=_finite(scores.get(one.document_id or None, alone)))
+        else replace(one, score=_finite(scores.get(one.document_id, alone)))
         for one in positives
     )

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import label_cases_of_people
+import numpy as np
 import pytest
 from datasets import Dataset
 from hypothesis import given
@@ -23,13 +24,14 @@ from label_cases_of_people import mined, pick
 from small_collection import succeed
 
 import hf_hardneg
-from hf_hardneg import Corpus
+from hf_hardneg import Corpus, label_lines
 from hf_hardneg.errors import FormatError, OutputError, ParameterError
-from hf_hardneg.evaluation.labels import Label, Labels
-from hf_hardneg.inspection import label_files
+from hf_hardneg.evaluation.labels import LABELS, Label, Labels
+from hf_hardneg.inspection import label_files, label_folder
 from hf_hardneg.inspection import set_identity as set_identities
 from hf_hardneg.inspection.label_book import LabelBook, by_hand
 from hf_hardneg.inspection.label_files import LabelFile, file_name
+from hf_hardneg.inspection.label_folder import LabelFolder
 from hf_hardneg.inspection.set_identity import set_identity
 from hf_hardneg.mined_set import MinedSet
 
@@ -343,3 +345,72 @@ def test_what_a_set_is_called_is_looked_up_the_second_time(
     name = set_identity(own)
     monkeypatch.setattr(set_identities, "_identity", None)
     assert set_identity(own) == name
+
+
+def test_a_line_is_read_once_however_many_books_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def label_of(line: bytes, where: str) -> Label:
+        read.append(where)
+        return label_lines.label_of(line, where)
+
+    monkeypatch.setattr(label_folder, "label_of", label_of)
+    for number in range(5):
+        book(tmp_path, "ann").add(pick(number))
+        book(tmp_path, "bob", "another set").add(pick(number))
+        assert len(book(tmp_path, "carl").labels()) == number + 1
+    assert len(read) == 10
+
+
+def test_what_is_known_already_and_what_is_new_are_as_all_read_at_once(tmp_path: Path) -> None:
+    """Lines come in any order of their moments, from several processes and of several sets."""
+    rng = np.random.default_rng(0)
+    own = book(tmp_path)
+    names = [f"labels-{who}-0.jsonl" for who in ("ann", "bob")]
+    for moment in rng.permutation(200).tolist():
+        who, number, words = ("ann", "bob")[moment % 2], moment % 7, (*LABELS, None)
+        said = pick(number, words[moment % len(words)])
+        further = {
+            "at": f"2026-01-01T00:00:00.{moment:06}+00:00",
+            "set": ("set", "x")[moment % 3 > 1],
+        }
+        if said.label is None:
+            further["withdrawn"] = True
+        line = json.dumps({**said.to_dict(), "annotator": who, **further}) + "\n"
+        with (tmp_path / names[moment % 2]).open("a") as file:
+            file.write(line)
+        assert own.labels() == LabelFolder(tmp_path).latest("set")
+
+
+def test_a_file_that_is_mended_or_moved_away_is_read_anew(tmp_path: Path) -> None:
+    own = book(tmp_path)
+    kept = own.add(pick(1))
+    whole = own.path.read_bytes()
+    with own.path.open("ab") as file:
+        file.write(b"{\n")
+    for _ in range(2):  # the second time says the same line
+        with pytest.raises(FormatError, match="line 2: no JSON"):
+            own.labels()
+    own.path.write_bytes(whole)
+    assert own.labels() == [kept]
+    own.path.unlink()
+    assert own.labels() == []
+    larger = json.dumps({**kept.to_dict(), "note": "a longer one" * 9})
+    (tmp_path / "other").write_text(f"{larger}\n{larger}\n")
+    own.path.write_bytes(whole)
+    assert own.labels() == [kept]
+    (tmp_path / "other").replace(own.path)  # another file of the same name, and larger
+    assert [row.note for row in own.labels()] == ["a longer one" * 9]
+
+
+def test_fields_of_other_kinds_spoil_nothing(tmp_path: Path) -> None:
+    own = book(tmp_path)
+    kept = own.add(pick(1))
+    odd = {**pick(2).to_dict(), "annotator": "ann", "set": ["set"], "undoes": [1], "at": {}}
+    with own.path.open("a") as file:
+        file.write(json.dumps(odd) + "\n" + json.dumps({**odd, "set": "set"}) + "\n")
+    assert kept in own.labels()
+    assert len(LabelFolder(tmp_path).latest()) == 3
+    assert own.undo() == kept

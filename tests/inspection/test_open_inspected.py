@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from datasets import Dataset
 from hf_hardneg import Corpus, OfflineMiner
 from hf_hardneg.errors import FormatError, PoolError
 from hf_hardneg.inspection import InspectedSet, RowView, open_inspected
+from hf_hardneg.inspection.finding_rows import find_rows
+from hf_hardneg.inspection.overview import overview_of
+from hf_hardneg.inspection.suspicion import Suspicion
+from hf_hardneg.inspection.wanted import Wanted
+from hf_hardneg.mined_set import MinedSet
 from hf_hardneg.outputs import report_sidecars, write_mined
 from hf_hardneg.pool_files import pool_files
 
@@ -149,6 +155,34 @@ def test_a_query_that_the_pool_does_not_have(folder: Path) -> None:
     assert row.negatives[0].text == "bad"
 
 
+def test_a_pool_of_other_queries_with_the_same_ids(
+    miner: OfflineMiner, pairs: Dataset, folder: Path, tmp_path: Path
+) -> None:
+    others = Dataset.from_dict(
+        {**pairs.to_dict(), "query": [f"topic{place} shared" for place in range(QUERIES)]}
+    )
+    pool = miner.outcomes(miner.retrieve(others))
+    with pytest.raises(PoolError, match="20 have another query in the pool, under the same id"):
+        open_inspected(folder, pool=pool)
+    place = shutil.copytree(folder, tmp_path / "copy")
+    pool.to_parquet(place / "hardneg" / "pool.parquet")
+    opened = open_inspected(place)
+    assert opened.pool is None
+    assert "is not that of the set" in opened.notes[0]
+    assert opened.row(0).rejected == ()
+
+
+def test_a_pool_of_another_decision_and_one_of_some_queries(
+    miner: OfflineMiner, pairs: Dataset, folder: Path
+) -> None:
+    other = OfflineMiner("bm25@12+rank(range_min=6)", corpus=Corpus(DOCUMENTS), num_negatives=3)
+    opened = open_inspected(folder, pool=other.outcomes(other.retrieve(pairs)))
+    assert "the pool of another decision" in opened.notes[0]
+    some = miner.outcomes(miner.retrieve(pairs)).select(range(5))
+    opened = open_inspected(folder, pool=some)
+    assert "15 have no candidates in the pool" in opened.notes[0]
+
+
 @pytest.mark.parametrize("number", [-1, QUERIES, 10**9])
 def test_a_row_that_is_not_there(opened: InspectedSet, number: int) -> None:
     with pytest.raises(FormatError, match=f"expected one from 0 to {QUERIES - 1}"):
@@ -185,3 +219,63 @@ def test_a_config_of_what_has_none(folder: Path) -> None:
 
 def test_an_id_never_shows_where_the_folder_lies(opened: InspectedSet, folder: Path) -> None:
     assert str(folder.parent) not in repr(opened.row(0)) + opened.name + " ".join(opened.notes)
+
+
+def test_line_numbers_of_colbert_are_no_ids_of_the_pool(pairs: Dataset, tmp_path: Path) -> None:
+    """The corpus has ids that are numbers too, in another order than the lines."""
+    corpus = Corpus({str(59 - int(name[1:])): text for name, text in DOCUMENTS.items()})
+    asked = pairs.map(
+        lambda row: {"positive_ids": [str(59 - int(name[1:])) for name in row["positive_ids"]]}
+    )
+    miner = OfflineMiner(STRATEGY, corpus=corpus, num_negatives=3)
+    pool = miner.retrieve(asked)
+    mined = miner.select(pool)
+    report = miner.report(mined)
+    for form in ("arrow", "colbert"):
+        write_mined(
+            mined,
+            tmp_path / form,
+            form,
+            corpus=corpus,
+            sidecars=lambda _: report_sidecars(report.to_json(), miner.recipe()),
+            beside=pool_files(miner, pool),
+        )
+    plain, colbert = open_inspected(tmp_path / "arrow"), open_inspected(tmp_path / "colbert")
+    queries = {row.query: row for row in rows(plain) if row.negatives}
+    assert len(colbert) == len(queries)  # triples of rows without negatives there are none
+    for other in rows(colbert):
+        one = queries[other.query]
+        for side in ("positives", "negatives"):
+            ours, theirs = getattr(one, side), getattr(other, side)
+            assert [(doc.document_id, doc.text) for doc in ours] == [
+                (doc.document_id, doc.text) for doc in theirs
+            ]
+        assert {doc.outcome for doc in other.negatives} == {"chosen"}
+        assert [doc.document_id for doc in other.rejected] == [
+            doc.document_id for doc in one.rejected
+        ]
+
+
+def test_a_triplet_is_not_short(miner: OfflineMiner, pairs: Dataset, opened: InspectedSet) -> None:
+    rows = miner.mine(pairs, output_format="triplet")
+    triplets = InspectedSet("triplets", MinedSet.of(rows), report=opened.report)
+    assert (opened.asked, triplets.asked) == (3, 1)
+    short = overview_of(triplets).short
+    assert (short.asked, short.rows, short.of) == (1, 0, len(rows))
+    suspicion = Suspicion(triplets)
+    suspicion.start()
+    assert suspicion.wait(60)
+    assert find_rows(triplets, Wanted(short=True), suspicion).total == 0
+
+
+def test_positives_without_an_id_have_no_score_of_each_other(miner: OfflineMiner) -> None:
+    texts = [["number3 topic3", "words that no document has"] for _ in range(4)]
+    rows = Dataset.from_dict(
+        {"query": [f"topic{n} number{n}" for n in range(4)], "positive": texts}
+    )
+    pool = miner.outcomes(miner.retrieve(rows))
+    assert pool[3]["positive_ids"] == [None, None]
+    assert len(set(pool[3]["positive_scores"])) == 2
+    mined = miner.mine(rows).remove_columns("hard_negative_positive_scores")
+    views = open_inspected(mined, pool=pool, corpus=DOCUMENTS).row(3).positives
+    assert [one.score for one in views] == [None, None]
