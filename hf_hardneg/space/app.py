@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hf_hardneg.space.api import add_endpoints
 from hf_hardneg.space.browse import Browse, Who
 from hf_hardneg.space.compare import Compare
 from hf_hardneg.space.decide import Decide
-from hf_hardneg.space.desk import Desk, caller_of_request
+from hf_hardneg.space.desk import Desk, caller_of_request, is_loopback
 from hf_hardneg.space.judge import Judge
 from hf_hardneg.space.overview import OverviewView
 from hf_hardneg.space.parts import Parts
@@ -147,7 +148,7 @@ def _row_number(text: str) -> int:
 
 
 def _placeholder(settings: SpaceSettings) -> str:
-    if settings.local:
+    if settings.opens_anything:
         return "a folder, a file, or org/name on the Hub; empty for the one this was started with"
     return "org/name on the Hub; empty for Python's standard library"
 
@@ -187,6 +188,9 @@ def launch(
     Raises:
         HardNegError: the set of the settings cannot be opened, or the port is taken.
     """
+    settings = settings or SpaceSettings()
+    if not is_loopback(host):
+        settings = replace(settings, alone=False)
     app = build_app(settings)
     try:
         _, url, _ = app.launch(

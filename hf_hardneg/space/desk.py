@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 
 import gradio as gr
 
@@ -17,7 +18,7 @@ from hf_hardneg.inspection.label_files import pattern_of
 from hf_hardneg.space.settings import SpaceSettings
 from hf_hardneg.space.shelf import Opened
 
-__all__ = ["Caller", "Desk", "caller_of_request"]
+__all__ = ["Caller", "Desk", "caller_of_request", "is_loopback"]
 
 SIGN_IN = "Sign in with your Hugging Face account to label."
 
@@ -51,7 +52,7 @@ def caller_of_request(
         return Caller(profile.username)
     if not settings.local:
         return _by_token(request)
-    if request is None or _is_here(request):
+    if request is None or is_loopback(request.client.host if request.client else ""):
         return Caller(settings.annotator)
     return Caller(
         "",
@@ -73,8 +74,8 @@ def _by_token(request: gr.Request | None) -> Caller:
         return Caller("", f"{SIGN_IN} {error}")
 
 
-def _is_here(request: gr.Request) -> bool:
-    host = request.client.host if request.client else ""
+def is_loopback(host: str) -> bool:
+    """Return whether an address is one that only this machine can use."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -86,10 +87,14 @@ class Desk:
 
     Args:
         settings: where labels lie.
+
+    Attributes:
+        scratch: folder of files that were exported, gone when the app ends.
     """
 
     def __init__(self, settings: SpaceSettings) -> None:
         """Begin without any book."""
+        self.scratch = TemporaryDirectory(prefix="hf-hardneg-labels-")
         self.settings = settings
         self._books: dict[tuple[str, str], LabelBook] = {}
         self._commits: dict[str, LabelCommits] = {}

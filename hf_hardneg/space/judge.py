@@ -184,7 +184,7 @@ class Judge:
             task, book, _ = self._task(wish, size, request, profile)
             if not book.labels():
                 raise HardNegError("nobody has labelled anything of this set yet.")
-            folder = Path(tempfile.mkdtemp(prefix="hf-hardneg-labels-"))
+            folder = Path(tempfile.mkdtemp(dir=self.parts.desk.scratch.name))
             path = task.labels(book).write(folder / "labels.jsonl")
         return gr.File(value=str(path), visible=True)
 

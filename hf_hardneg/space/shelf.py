@@ -241,7 +241,7 @@ class Shelf:
         if not data or data == self._settings.data:
             return Wish(self._settings.data, wish.config or self._settings.config or "")
         named = ON_HUB.fullmatch(data)
-        if named and named[2] and not (self._settings.local and os.path.exists(data)):
+        if named and named[2] and not (self._settings.opens_anything and os.path.exists(data)):
             return Wish(named[1], wish.config or named[2])
         return Wish(data, wish.config)
 
@@ -258,15 +258,18 @@ class Shelf:
         if not wish.data:
             return open_inspected(demo_folder(), name=DEMO)
         is_path = os.path.exists(Path(wish.data).expanduser())
-        if is_path and (own or self._settings.local):
+        if is_path and (own or self._settings.opens_anything):
             beside = self._settings if own else SpaceSettings()
             return open_inspected(
                 wish.data, config=wish.config or None, corpus=beside.corpus,
                 queries=beside.queries, pool=beside.pool, split=beside.split,
             )  # fmt: skip
-        _check_name(wish.data, local=self._settings.local)
+        _check_name(wish.data, local=self._settings.opens_anything)
         split = self._settings.split if own else None
-        fetch = partial(open_from_hub, public_only=not self._settings.local)
+        fetch = partial(
+            open_from_hub,
+            public_only=not ((own and self._settings.local) or self._settings.opens_anything),
+        )
         return fetch(wish.data, wish.config or None, split=split)
 
 

@@ -153,6 +153,43 @@ def test_a_space_opens_no_path(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert not asked
 
 
+def test_an_app_that_others_reach_opens_its_own_set_and_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        module, "open_from_hub", lambda *_, public_only, **__: asked.append(public_only)
+    )
+    own, other = (write(tmp_path / folder, "same") for folder in ("own", "other"))
+    labels = tmp_path / "labels"
+    shelf = Shelf(SpaceSettings(own, labels=labels, alone=False))
+    assert len(shelf.get(Wish()).inspected) == len(shelf.get(Wish(own)).inspected) > 0
+    with pytest.raises(FormatError, match="cannot be opened: expected the name of a data set"):
+        shelf.get(Wish(other))
+    assert Shelf(SpaceSettings(own, labels=labels)).get(Wish(other))
+    with pytest.raises(AttributeError):  # nothing was opened
+        shelf.get(Wish("org/name"))
+    assert asked == [True]
+
+
+@pytest.mark.parametrize(("host", "alone"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_who_can_reach_the_app_is_known_by_where_it_listens(
+    host: str, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hf_hardneg.space import app
+
+    made: list[SpaceSettings] = []
+
+    def built(settings: SpaceSettings) -> Any:
+        made.append(settings)
+        raise HardNegError("seen")
+
+    monkeypatch.setattr(app, "build_app", built)
+    with pytest.raises(HardNegError, match="seen"):
+        app.launch(SpaceSettings(), host=host)
+    assert made[0].alone is alone
+
+
 def test_a_config_may_stand_after_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
 
