@@ -101,7 +101,7 @@ class Reproduction:
             return Group(Text(f"Identical: {self.files} files, to the byte.", "bold"), *lines)
         table = Table(title=f"{len(self.differences)} of {self.files} files are not the same")
         for name in ("file", "what", "rows", "rows again", "first row that differs"):
-            table.add_column(name)
+            table.add_column(name, overflow="fold")
         for one in self.differences:
             cells = (one.rows, one.rows_again, one.first_row)
             shown = ["-" if cell is None else f"{cell:,}" for cell in cells]

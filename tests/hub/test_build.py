@@ -277,6 +277,9 @@ def test_a_shard_that_the_recipe_has_not_made_is_named(home: Path, tmp_path: Pat
     shown = Console(record=True, width=200, file=io.StringIO())
     shown.print(again)
     assert "there, not made by the recipe" in shown.export_text()
+    narrow = Console(record=True, width=70, file=io.StringIO())
+    narrow.print(again)
+    assert "…" not in narrow.export_text()
 
 
 def test_a_config_of_another_set_is_not_compared(home: Path, tmp_path: Path) -> None:
