@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from hf_hardneg.errors import HubError, listing
 from hf_hardneg.hub.card_parts import Card
+from hf_hardneg.hub.folder import FILES
 
 __all__ = ["CARD", "Content", "Publication"]
 
@@ -82,7 +84,7 @@ class Publication:
 
         Raises:
             HubError: no card, a link or a hidden file, a config without data or data without a
-                config, a token in a text.
+                config, a token in a text, or data that is not what its card was written of.
         """
         root = Path(folder).expanduser()
         paths = _paths(root)
@@ -99,6 +101,7 @@ class Publication:
         except UnicodeDecodeError as error:
             raise HubError(f"{CARD} is not UTF-8: {error}. Write the card anew.") from error
         files = {name: Content(path) for name, path in paths.items()}
+        _check_data(files)
         return cls(text, files, _configs(text, files))
 
     @property
@@ -139,6 +142,27 @@ def _refuse_token(name: str, content: bytes, token: str) -> None:
             f"An access token stands in {name}; expected none in anything that is published. Take "
             "it out, and revoke it if the file has been shared."
         )
+
+
+def _check_data(files: Mapping[str, Content]) -> None:
+    """Refuse data that was changed after its card and its audit were written."""
+    listed = files.get(FILES)
+    if listed is None or not isinstance(listed.source, Path):
+        return
+    try:
+        known = json.loads(listed.source.read_text(encoding="utf-8"))
+        hashes = {name: one["sha256"] for name, one in known.items() if name.startswith(DATA)}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HubError(f"{FILES} is no list of the set's files: {error}. Run it again.") from error
+    there = {name for name in files if name.startswith(DATA)}
+    changed = [name for name in hashes if name in there and files[name].sha256 != hashes[name]]
+    for what, names in (("changed", changed), ("missing", sorted(hashes.keys() - there)),
+                        ("new", sorted(there - hashes.keys()))):  # fmt: skip
+        if names:
+            raise HubError(
+                f"{listing(names)}: {what} since the card and the audit were written ({FILES}), "
+                "so they would tell of other data. Write the set anew with hf-hardneg run."
+            )
 
 
 def _configs(text: str, files: Mapping[str, Content]) -> tuple[str, ...]:

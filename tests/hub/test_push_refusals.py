@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import traceback
@@ -15,6 +16,8 @@ from hub_server import LoopbackHub
 from publications import NAME, card, contents, publication, push
 
 from hf_hardneg.errors import HubError
+from hf_hardneg.hub.folder import sha256_of
+from hf_hardneg.hub.publication import Publication
 
 
 @pytest.fixture
@@ -181,3 +184,25 @@ def test_a_mined_folder_is_no_publication(hub: LoopbackHub, tmp_path: Path) -> N
     shutil.rmtree(folder / "data")
     with pytest.raises(HubError, match="hf-hardneg run makes, from a recipe"):
         push(hub, folder)
+
+
+@pytest.mark.parametrize(("change", "what"), [("changed", "changed"), ("gone", "missing"),
+                                              ("more", "new")])  # fmt: skip
+def test_data_that_is_not_what_the_card_tells_of(
+    change: str, what: str, hub: LoopbackHub, folder: Path
+) -> None:
+    """The card and the audit stand for the files that they were written of."""
+    paths = sorted((folder / "data").rglob("*.parquet"))
+    listed = {
+        path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "rows": 2}
+        for path in paths
+    }
+    (folder / "hardneg" / "files.json").write_text(json.dumps({**listed, "versions": {}}))
+    Publication.read(folder)
+    if change == "changed":
+        paths[0].write_bytes(paths[1].read_bytes())
+    elif change == "gone":
+        paths[0].rename(paths[0].with_suffix(".txt"))
+    else:
+        shutil.copy(paths[0], paths[0].with_name("more.parquet"))
+    assert f"{what} since the card and the audit were written" in refused(hub, folder)
