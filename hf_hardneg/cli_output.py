@@ -17,11 +17,12 @@ from rich.console import Console
 from hf_hardneg.cli_options import Display
 from hf_hardneg.errors import HardNegError, ParameterError
 
-__all__ = ["NOT_RESUMABLE", "RESUMABLE", "clear_errors", "console", "print_json", "program",
-           "settings_of"]  # fmt: skip
+__all__ = ["GOES_ON", "NOT_RESUMABLE", "RESUMABLE", "clear_errors", "console", "print_json",
+           "program", "settings_of"]  # fmt: skip
 
 INTERRUPTED = 130
 RESUMABLE = "interrupted; the same command with --resume goes on from the finished parts."
+GOES_ON = "interrupted; the same command goes on from the finished parts."
 NOT_RESUMABLE = "interrupted; nothing was written."
 
 

@@ -15,7 +15,7 @@ from hf_hardneg.cli_options import (
     NumProcOption,
     YesOption,
 )
-from hf_hardneg.cli_output import RESUMABLE, clear_errors, console, print_json
+from hf_hardneg.cli_output import GOES_ON, clear_errors, console, print_json
 
 __all__ = ["reproduce"]
 
@@ -48,7 +48,7 @@ def reproduce(
     display: DisplayOption = Display.human,
 ) -> None:
     """Mine a published set again from its own recipe; exit status 1 if any byte differs."""
-    with clear_errors(display, RESUMABLE):
+    with clear_errors(display, GOES_ON):
         from hf_hardneg.distributed import world
         from hf_hardneg.hub.reproduce import reproduce as again
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from hf_hardneg.cli_options import (
     OverwriteOption,
     YesOption,
 )
-from hf_hardneg.cli_output import RESUMABLE, clear_errors, console, print_json
+from hf_hardneg.cli_output import GOES_ON, clear_errors, console, print_json, program
 from hf_hardneg.cli_recipe import SetOption
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def run(
     display: DisplayOption = Display.human,
 ) -> None:
     """Make a recipe's data set: mine, measure, write the card; with --push publish it."""
-    with clear_errors(display, RESUMABLE):
+    with clear_errors(display, GOES_ON):
         from hf_hardneg.distributed import world
         from hf_hardneg.hub.build import build
-        from hf_hardneg.hub.publish import check_options, check_publishing, publish
+        from hf_hardneg.hub.publish import check_options, check_publishing
         from hf_hardneg.hub.push import check_access
         from hf_hardneg.hub.recipe import load_recipe, read_overrides
 
@@ -105,8 +106,30 @@ def run(
         )
         if not world().main:
             return
-        pushed = publish(built, create_pr=pr, append=append, force=force, say=say) if push else None
+        pushed = _pushed(built, pr, append, force) if push else None
         _show(built, pushed, display)
+
+
+def _pushed(built: Built, pr: bool, append: bool, force: bool) -> Pushed:
+    """Publish what was built; the folder is there now, so another command goes on from here."""
+    from hf_hardneg.errors import HubError
+    from hf_hardneg.hub.publish import publish
+
+    say = console(stderr=True).print
+    try:
+        return publish(built, create_pr=pr, append=append, force=force, say=say)
+    except (HubError, KeyboardInterrupt) as error:
+        if built.audit_errors and not force:
+            raise
+        private = built.recipe.publish.private
+        words = ["push", str(built.folder), str(built.recipe.publish.repository)]
+        words += [] if private is None else ["--private" if private else "--public"]
+        words += ["--pr"] * pr + ["--append-config"] * append + ["--force"] * force
+        told = f"The set is written, and this publishes it: {program()} {shlex.join(words)}"
+        if isinstance(error, KeyboardInterrupt):
+            console(stderr=True).print(f"\n{told}", soft_wrap=True)
+            raise
+        raise HubError(f"{error}\n{told}") from error
 
 
 def _show_plan(recipe: Recipe, cache_dir: Path | None, display: Display) -> None:
@@ -130,6 +153,8 @@ def _show(built: Built, pushed: Pushed | None, display: Display) -> None:
     for one in built.facts.ranking:
         means = ", ".join(f"{name} {mean:.3f}" for name, (mean, *_) in one.measures.items())
         screen.print(f"{one.what}: {means} ({one.queries:,} held-out queries)", markup=False)
+        for note in one.notes:
+            screen.print(f"Note: {one.what}: {note}", markup=False)
     audit = built.facts.audit or {}
     screen.print(
         f"Audit: {audit.get('errors', 0)} errors, {audit.get('warnings', 0)} warnings.",

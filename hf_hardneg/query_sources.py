@@ -164,6 +164,12 @@ def hub_rows(
     if looks_like_file or looks_like_path:
         raise QueryError(f"the file or folder {name!r} does not exist.")
     repository, _, config = name.partition(":")
+    if public_only and os.path.exists(repository):
+        # The loader would take the folder, and show what is on this machine to anybody.
+        raise QueryError(
+            f"{name!r} cannot be opened here: there is a folder of that name. Give the data set "
+            "another name on the Hub, or start this from another folder."
+        )
     try:
         token = False if public_only else None
         data = load_dataset(repository, config or None, revision=revision, token=token)

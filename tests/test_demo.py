@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import replace
@@ -152,6 +153,7 @@ def test_texts_are_shown_as_they_are(markup: bool, small: StdlibCollection, tmp_
     assert any("m.[bold]f" in line for line in lines)
     assert any("m.[/red]g: as relevant as the positive" in line for line in lines)
     assert f"  load_from_disk({str(crafted.folder)!r})" in lines
+    assert f"  hf-hardneg inspect {shlex.quote(str(crafted.folder))}" in lines
 
 
 def test_a_set_without_anything_caught_is_shown(small: StdlibCollection, tmp_path: Path) -> None:

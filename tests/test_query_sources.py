@@ -197,7 +197,7 @@ def test_names_on_the_hub(
 ) -> None:
     asked: list[Any] = []
 
-    def load(*names: Any) -> DatasetDict:
+    def load(*names: Any, **_: Any) -> DatasetDict:
         asked.append(names)
         return DatasetDict({"train": Dataset.from_list(ROWS), "test": Dataset.from_list(ROWS[:1])})
 
@@ -208,7 +208,7 @@ def test_names_on_the_hub(
 
 
 def test_the_hub_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*names: Any) -> DatasetDict:
+    def load(*names: Any, **_: Any) -> DatasetDict:
         raise RuntimeError("no such thing")
 
     monkeypatch.setattr(query_sources, "load_dataset", load)

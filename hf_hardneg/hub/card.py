@@ -85,6 +85,7 @@ def _marked(facts: CardFacts, plot: bool | None) -> str:
             "spread": tables.spread(facts),
             "trained": tables.trained(facts.comparison),
             "no_ranking": facts.ranking_missing or NO_RANKING,
+            "ranking_notes": [(one.what, note) for one in facts.ranking for note in one.notes],
             "no_plot": missing,
             "scores": Markdown(SCORES),
             "samples": [_sample(one) for one in facts.samples],
@@ -170,16 +171,14 @@ def _limits(facts: CardFacts) -> Iterator[str]:
             "was, that was forced."
         )
     known = [one for one in report.false_negatives if one.rate is not None]
-    if known:
-        yield (
-            "Negatives were chosen by a rule and read by nobody. A part of them is relevant all "
-            "the same: the rate above says how many, as far as what it assumes is true."
-        )
-    else:
-        yield (
-            "Negatives were chosen by a rule and read by nobody. A part of them is relevant all "
-            "the same, and how many is not known."
-        )
+    labelled = any(one.method == "labels" for one in known)
+    read = "; only those that were labelled have been read" if labelled else " and read by nobody"
+    rate = (
+        ": the rate above says how many, as far as what it assumes is true"
+        if known
+        else ", and how many is not known"
+    )
+    yield f"Negatives were chosen by a rule{read}. A part of them is relevant all the same{rate}."
     yield (
         "Known positives, of all rows of the same query, are never negatives. A relevant document "
         "that the judgements do not name may be one."

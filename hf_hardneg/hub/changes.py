@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+from typing import Any
+
+from datasets.data_files import sanitize_patterns
 
 from hf_hardneg.errors import HubError, listing
 from hf_hardneg.hub.card_merging import THEIRS, merge_cards, place_card, sidecar_home
@@ -122,10 +127,54 @@ def _check_ours(
             "card with our configs would hide them from load_dataset. Name them under 'configs' in "
             "its card first."
         )
+    _check_kind(theirs, files)
+
+
+def _check_kind(theirs: Card, files: Mapping[str, RemoteFile]) -> None:
+    """Refuse a place behind a config that is no Parquet: ours could not be loaded there.
+
+    ``load_dataset`` takes the kind of the files of the card's first config for that of all.
+    """
+    first = next(iter(theirs.named_configs(THEIRS)), None)
+    if first is None or first["config_name"] in theirs.marked:
+        return
+    named = _named_files(first, files)
+    if 2 * sum(".parquet" in PurePosixPath(path).suffixes for path in named) < len(named):
+        raise HubError(
+            f"The first config of the card in the repository, {first['config_name']!r}, is not of "
+            f"Parquet files: {listing(named, 3)}. load_dataset reads every config of a repository "
+            "as it reads the first, so ours, which are Parquet, could not be loaded there. Turn "
+            "that one into Parquet, or publish under another name."
+        )
+
+
+def _named_files(config: Mapping[str, Any], files: Mapping[str, RemoteFile]) -> list[str]:
+    """Return the files that a config names; a pattern that fits none stands for itself."""
+    try:
+        parts = sanitize_patterns(config.get("data_files") or "**")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise HubError(
+            f"data_files of the config {config['config_name']!r} in {THEIRS} cannot be read: "
+            f"{' '.join(str(error).split())} Mend it there first."
+        ) from error
+    data = {path for path in files if path not in _PLAIN and path.lower().endswith(_DATA)}
+    start = f"{str(config['data_dir']).strip('./')}/" if config.get("data_dir") else ""
+    found: list[str] = []
+    for pattern in (start + one.removeprefix("./") for own in parts.values() for one in own):
+        fitting = sorted(path for path in data if fnmatch(path, pattern))
+        found += fitting or ([pattern] if PurePosixPath(pattern).suffix else [])
+    return found
 
 
 def _check_folders(configs: Sequence[str], files: Mapping[str, RemoteFile], theirs: Card) -> None:
-    """Refuse to write over, or to delete, data under the name of a config that is not ours."""
+    """Refuse to write over, or to hide, data under the name of a config that is not ours."""
+    named = {one["config_name"] for one in theirs.named_configs(THEIRS)} - set(theirs.marked)
+    if same := sorted(named & set(configs)):
+        raise HubError(
+            f"The card in the repository has {listing(same)} among its configs, which "
+            "hf-hardneg did not write; ours of the same name would hide that data. Publish under "
+            "another name of the repository."
+        )
     for config in configs:
         left = [path for path in files if path.startswith(f"data/{config}/")]
         if left and config not in theirs.marked:

@@ -58,11 +58,14 @@ class Ranked:
         measures: by name, such as ``MRR@10``: the mean over the queries and the ends of its 95%
             interval, ``None`` where there is no interval.
         queries: how many.
+        notes: why there is no interval, or that it is too narrow; queries that were left out or
+            are counted with 0; ties.
     """
 
     what: str
     measures: Mapping[str, tuple[float, float | None, float | None]]
     queries: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

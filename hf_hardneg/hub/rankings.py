@@ -84,4 +84,4 @@ def _ranked(scores: RankingScores, name: str) -> Ranked:
         measure: (mean, *(scores.intervals[measure] or (None, None)))
         for measure, mean in scores.means.items()
     }
-    return Ranked(name, measures, len(scores))
+    return Ranked(name, measures, len(scores), scores.notes)

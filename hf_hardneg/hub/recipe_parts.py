@@ -242,7 +242,7 @@ def _publish(whole: Section) -> PublishPart:
             raise item.error(f"is {item.value!r}; expected a code such as en, de or pt-BR.")
     return PublishPart(
         repository=repository,
-        private=given.flag("private", False),
+        private=given.flag("private", False) if "private" in given else None,
         licence=given.text("licence"),
         language=given.texts("language"),
         pretty_name=given.text("pretty_name"),

@@ -99,10 +99,14 @@ class EvaluationPart:
 
 @dataclass(frozen=True, slots=True)
 class PublishPart:
-    """Where the mined set goes. The token is never part of a recipe."""
+    """Where the mined set goes. The token is never part of a recipe.
+
+    ``private`` is ``None`` where it is not said: a repository that exists stays as it is, and one
+    that is created is as the Hub has it for the namespace.
+    """
 
     repository: str | None = None
-    private: bool = False
+    private: bool | None = None
     licence: str | None = None
     language: tuple[str, ...] = ()
     pretty_name: str | None = None

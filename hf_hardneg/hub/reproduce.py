@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Group
 from rich.table import Table
@@ -139,7 +140,7 @@ def reproduce(
     there = in_folder(Path(source)) if os.path.isdir(source) else on_hub(source, revision)
     home, others = _home(there.fetch("README.md"), source, config)
     listed = there.fetch(home + FILES.removeprefix(ROOT))
-    published = _without(json.loads(listed.read_text(encoding="utf-8")), others)
+    published = _without(_listed(listed, source), others)
     recipe = _recipe(there.fetch(home + RECIPE.removeprefix(ROOT)), data)
     with tempfile.TemporaryDirectory(prefix="hf-hardneg-") as scratch:
         again = Path(scratch) / "again"
@@ -148,10 +149,29 @@ def reproduce(
         )
         if built.folder is None:  # another process of this job compares
             return Reproduction(source, 0, (), {})
-        made = _without(json.loads((again / FILES).read_text(encoding="utf-8")), others)
+        made = _without(_listed(again / FILES, source), others)
         differences = tuple(_compared(published, made, there, again))
     paths = {*published, *made, *(one.path for one in differences)} - {VERSIONS}
     return Reproduction(source, len(paths), differences, _versions(published, made))
+
+
+def _listed(path: Path, source: str) -> dict[str, Any]:
+    """Return the list of a set's files.
+
+    Raises:
+        HubError: it is not what ``hf-hardneg run`` wrote.
+    """
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        dict(values.get(VERSIONS, {}))
+        for name in values.keys() - {VERSIONS}:
+            int(values[name]["rows"])
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise HubError(
+            f"{FILES} of {source} is damaged ({error!r}); expected, as JSON, each data file with "
+            "its rows. Name an earlier revision, or publish the set anew."
+        ) from error
+    return values
 
 
 def _home(card: Path, source: str, config: str | None) -> tuple[str, set[str]]:
@@ -248,9 +268,19 @@ def _extra(own: set[str], there: Published) -> list[str]:
 
 
 def _first_difference(one: Path, two: Path) -> int | None:
-    """Return the first row that differs; ``None`` where only the bytes do."""
+    """Return the first row that differs; ``None`` where only the bytes do, or ``one`` is damaged.
+
+    A file with a wrong byte may be no Parquet file any more. That it differs is known all the same.
+    """
+    try:
+        with pq.ParquetFile(one) as there, pq.ParquetFile(two) as made:
+            return _first_row(there.iter_batches(READ_ROWS), made.iter_batches(READ_ROWS))
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        return None
+
+
+def _first_row(left: Iterator[pa.RecordBatch], right: Iterator[pa.RecordBatch]) -> int | None:
     row = 0
-    left, right = (pq.ParquetFile(path).iter_batches(READ_ROWS) for path in (one, two))
     while True:
         mine, other = next(left, None), next(right, None)
         if mine is None or other is None:

@@ -62,6 +62,12 @@ class RowFinder:
                 search.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def __del__(self) -> None:
+        """End the searches of a finder that nobody uses any more, without waiting for them."""
+        for search in self._searches.values():
+            search.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def find(
         self,
         wanted: Wanted,

@@ -104,11 +104,11 @@ def add_endpoints(parts: Parts, browse: Browse) -> None:
             row: number of the row, from 0.
             place: of the negative in it, from 0.
             label: ``false_negative``, ``true_negative``, ``unsure`` or ``bad_query``.
+            request: of the call, by which the caller is known.
+            profile: of whoever is signed in.
             note: what you add.
             data: as for ``row``.
             config: as for ``row``.
-            request: of the call, by which the caller is known.
-            profile: of whoever is signed in.
         """
         with said():
             if label not in LABELS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hf_hardneg.space.api import add_endpoints
 from hf_hardneg.space.browse import Browse, Who
 from hf_hardneg.space.compare import Compare
 from hf_hardneg.space.decide import Decide
-from hf_hardneg.space.desk import Desk, caller_of_request
+from hf_hardneg.space.desk import Desk, caller_of_request, is_loopback
 from hf_hardneg.space.judge import Judge
 from hf_hardneg.space.overview import OverviewView
 from hf_hardneg.space.parts import Parts
@@ -27,6 +29,8 @@ HERE = Path(__file__).parent
 TITLE = "Hard negatives"
 AT_ONCE = 16
 """Calls that are answered at the same time."""
+DIGITS = 15
+"""Of the number of a row in an address, at most."""
 VIEWS = ("overview", "browse", "decide", "judge", "compare")
 
 
@@ -52,7 +56,8 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 [], label="Config", scale=2, allow_custom_value=True, elem_id="hn-config"
             )
             button = gr.Button("Open", variant="primary", scale=1, min_width=90)
-            if not settings.local:
+            if not settings.local and os.environ.get("SYSTEM") == "spaces":
+                # Anywhere else Gradio would sign in everybody as the owner of the machine.
                 gr.LoginButton(scale=1, min_width=160)
         head = gr.HTML(elem_classes="hn-scope", elem_id="hn-head")
         with gr.Tabs() as tabs:
@@ -67,8 +72,8 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
             with gr.Tab("Compare", id="compare"):
                 beside = Compare.build(parts)
         shown = [
-            wish, data, config, head, *overview.outputs, *browse.outputs, *other_way.outputs,
-            *judge.outputs, *beside.outputs,
+            wish, data, config, head, *overview.outputs, *browse.outputs, *judge.outputs,
+            *beside.outputs,
         ]  # fmt: skip
 
         def opened(asked: Wish, row: int, request: gr.Request, profile: Any) -> list[Any]:  # noqa: ANN401
@@ -78,7 +83,6 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
                 values = [
                     *overview.at(asked),
                     *browse.at(asked, row, Who(caller, str(request.session_hash or ""))),
-                    *other_way.at(asked, row),
                     *judge.at(asked),
                     *beside.at(asked),
                 ]
@@ -106,7 +110,7 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
             wanted = Wish(asked.get("repo", ""), asked.get("config", ""))
             row = asked.get("row", "0")
             tab = asked.get("view") or ("browse" if "row" in asked else "overview")
-            values = opened(wanted, int(row) if row.isdigit() else 0, request, profile)
+            values = opened(wanted, _row_number(row), request, profile)
             return [gr.Tabs(selected=tab if tab in VIEWS else "overview"), *values]
 
         def chosen(
@@ -117,19 +121,34 @@ def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
         def other(name: str, request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
             return opened(Wish(name or ""), 0, request, profile)
 
-        app.load(first, None, [tabs, *shown], api_name="first", api_visibility="private")
-        config.input(
-            chosen, [data, config], shown, api_name="open_config", api_visibility="private"
-        )
-        gr.on([button.click, data.submit], other, data, shown, api_name="open",
-              api_visibility="private")  # fmt: skip
+        private: dict[str, Any] = {"api_visibility": "private"}
+        shows = [
+            app.load(first, None, [tabs, *shown], api_name="first", **private),
+            config.input(chosen, [data, config], shown, api_name="open_config", **private),
+            gr.on([button.click, data.submit], other, data, shown, api_name="open", **private),
+        ]
+        for place, one in enumerate(shows):
+            # Another decision looks through the pool: nobody waits for it to see the set.
+            one.then(
+                other_way.at,
+                [wish, browse.number],
+                other_way.outputs,
+                api_name=f"decide_first_{place}",
+                show_progress="hidden",
+                **private,
+            )
         add_endpoints(parts, browse)
     app.queue(default_concurrency_limit=AT_ONCE, max_size=256)
     return app
 
 
+def _row_number(text: str) -> int:
+    """Return the number of a row in an address; the first for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else 0
+
+
 def _placeholder(settings: SpaceSettings) -> str:
-    if settings.local:
+    if settings.opens_anything:
         return "a folder, a file, or org/name on the Hub; empty for the one this was started with"
     return "org/name on the Hub; empty for Python's standard library"
 
@@ -169,6 +188,9 @@ def launch(
     Raises:
         HardNegError: the set of the settings cannot be opened, or the port is taken.
     """
+    settings = settings or SpaceSettings()
+    if not is_loopback(host):
+        settings = replace(settings, alone=False)
     app = build_app(settings)
     try:
         _, url, _ = app.launch(

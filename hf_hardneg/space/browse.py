@@ -14,11 +14,12 @@ from hf_hardneg.inspection import RowView
 from hf_hardneg.inspection.label_book import by_hand
 from hf_hardneg.inspection.suspicion import REASONS
 from hf_hardneg.inspection.wanted import Found, Wanted
+from hf_hardneg.label_lines import WITHDRAWN
 from hf_hardneg.space.desk import Caller, caller_of_request
 from hf_hardneg.space.parts import Parts, said
 from hf_hardneg.space.render import html
 from hf_hardneg.space.row_page import row_html
-from hf_hardneg.space.shelf import Opened, Wish
+from hf_hardneg.space.shelf import PLACE, ROW, Opened, Wish
 
 __all__ = ["Browse", "Who"]
 
@@ -27,7 +28,7 @@ ORDERS = [("by row", "row"), ("suspicious first", "suspicious")]
 SEARCHED = [("queries", "queries"), ("all texts", "all texts")]
 KEYS = (
     "Keys: n or → next row, p or ← previous, j and k or a digit to choose a negative, then f false "
-    "negative, t true negative, u unsure, b bad query."
+    "negative, t true negative, u unsure, b bad query; the same again takes it back."
 )
 
 
@@ -75,7 +76,6 @@ class Browse:
             number = gr.Number(
                 label="Row",
                 precision=0,
-                minimum=0,
                 value=0,
                 min_width=90,
                 elem_id="hn-goto",
@@ -83,7 +83,11 @@ class Browse:
             )
             following = gr.Button("Next →", elem_id="hn-next", min_width=90)
         status = gr.HTML(elem_classes="hn-scope", elem_id="hn-status")
-        row = gr.HTML(js_on_load=(HERE / "row.js").read_text(encoding="utf-8"), elem_id="hn-row")
+        row = gr.HTML(
+            js_on_load=(HERE / "row.js").read_text(encoding="utf-8"),
+            elem_classes="hn-scope",
+            elem_id="hn-row",
+        )
         gr.HTML(f'<p class="hn-legend">{KEYS}</p>', elem_classes="hn-scope")
         wanted, place = gr.State(Wanted()), gr.State(0)
         view = cls(parts, [wanted, place, number, status, row], number)
@@ -111,7 +115,9 @@ class Browse:
         previous.click(view.back, state, api_name="browse_previous", **listen)
         following.click(view.forward, state, api_name="browse_next", **listen)
         number.submit(view.jump, [*state, number], api_name="browse_row", **listen)
-        row.click(view.mark, state, api_name="browse_mark", **listen)
+        row.click(  # every mark counts, also one made while the one before is being kept
+            view.mark, state, api_name="browse_mark", trigger_mode="multiple", **listen
+        )
         return view
 
     # -- what listeners do -----------------------------------------------------------------------
@@ -202,7 +208,7 @@ class Browse:
     def label(
         self, opened: Opened, caller: Caller, row: int, place: int, label: str, note: str
     ) -> None:
-        """Keep a label of one negative of a row.
+        """Keep a label of one negative of a row; an empty one takes back what was said.
 
         Raises:
             HardNegError: the caller may not label, or there is no such negative.
@@ -216,7 +222,7 @@ class Browse:
             )
         one = view.negatives[place]
         said_of = by_hand(
-            label,
+            label or None,
             query=view.query,
             query_id=view.query_id,
             document=one.text,
@@ -226,8 +232,12 @@ class Browse:
             score=one.score,
             source=one.source,
         )
-        self.parts.desk.book(caller, opened).add(said_of)
-        opened.suspicion.mark(row, place, label)
+        book = self.parts.desk.book(caller, opened)
+        further: dict[str, Any] = {ROW: row, PLACE: place}
+        if not label:
+            further[WITHDRAWN] = True
+        book.add(replace(said_of, further=further))
+        opened.suspicion.mark(row, place, label or None)
 
     # -- showing ---------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Compare:
         totals = gr.HTML(elem_classes="hn-scope", elem_id="hn-totals")
         with gr.Row(elem_classes="hn-bar", visible=False) as bar:
             back = gr.Button("← Rows before", min_width=90)
-            page = gr.Number(label="Page", value=0, precision=0, minimum=0, min_width=90)
+            page = gr.Number(label="Page", value=0, precision=0, min_width=90)
             onward = gr.Button("Further rows →", min_width=90)
         listed = gr.HTML(
             elem_id="hn-different",
@@ -104,10 +104,10 @@ class Compare:
             place = max(0, min(int(page or 0), last))
             return [place, self._listed(found, place)]
 
-    def row(self, wish: Wish, other: str, config: str, event: gr.EventData) -> str:
+    def row(self, wish: Wish, other: str, config: str, event: gr.EventData) -> Any:  # noqa: ANN401
         """Show one row of both sets."""
         if not isinstance(event._data, dict) or "row" not in event._data:
-            return str(gr.skip())
+            return gr.skip()
         with said():
             found = self._found(wish, other, config)
             return _row(found.pair.row(int(event._data["row"])), found)

@@ -15,6 +15,7 @@ from hf_hardneg.inspection import DocumentView, RowView
 from hf_hardneg.inspection.decision import Decision, decide
 from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.sliders import SliderRanges, Sliders
+from hf_hardneg.pages import visible
 from hf_hardneg.space.parts import Parts, said
 from hf_hardneg.space.render import html
 from hf_hardneg.space.shelf import READER, Opened, Wish
@@ -24,6 +25,7 @@ __all__ = ["Decide"]
 SAMPLE = 300
 LARGEST = 5_000
 KINDS = [("share of the positive's score", "relative"), ("points below it", "absolute")]
+COPY = "(text) => { navigator.clipboard?.writeText(text); }"
 STEPS = 100
 """Steps of a slider over scores, at least."""
 
@@ -67,17 +69,18 @@ class Decide:
                 count = gr.Slider(1, 20, 5, step=1, label="Negatives a row")
                 with gr.Row():
                     size = gr.Number(
-                        label="Rows in the sample", value=SAMPLE, minimum=1, maximum=LARGEST,
+                        label="Rows in the sample", value=SAMPLE,
                         precision=0,
                     )  # fmt: skip
-                    number = gr.Number(label="Row", value=0, minimum=0, precision=0)
+                    number = gr.Number(label="Row", value=0, precision=0)
                 again = gr.Button("Back to how it was mined")
             with gr.Column(scale=3, min_width=320):
-                strategy = gr.Textbox(
-                    label="Strategy", interactive=False, buttons=["copy"], elem_id="hn-strategy"
-                )
+                strategy = gr.Textbox(label="Strategy", interactive=False, elem_id="hn-strategy")
+                copy = gr.Button("Copy the strategy", size="sm", elem_id="hn-copy")
                 sample = gr.HTML(elem_classes="hn-scope", elem_id="hn-decision")
                 row = gr.HTML(elem_classes="hn-scope", elem_id="hn-decided-row")
+        # Gradio's own button to copy stands in the label, so the field would have no name.
+        copy.click(None, strategy, None, js=COPY, api_visibility="private")
         sliders = [use_margin, kind, margin, first, last, low, high, model, count]
         shown = [strategy, sample, row]
         ranges = gr.State(None)
@@ -100,12 +103,12 @@ class Decide:
         try:
             ranges = opened.ranges()
         except (PoolError, HardNegError) as error:
-            kept = [gr.skip()] * (len(self.outputs) - 4)
-            return [html("alert.html", message=str(error)), *kept, "", "", ""]
+            kept = [gr.skip()] * (len(self.outputs) - 6)
+            alert = html("alert.html", message=visible(str(error)))
+            return [alert, *kept, None, gr.skip(), "", "", ""]
         place = min(int(number or 0), len(opened.inspected) - 1)
-        values = _values(ranges)
         shown = self._shown(opened, ranges.own, SAMPLE, place)
-        return ["", *_components(ranges, values), ranges, place, *shown]
+        return ["", *_components(ranges, ranges.own), ranges, place, *shown]
 
     def change(
         self,
@@ -151,7 +154,7 @@ class Decide:
         try:
             one = decide(inspected, [number], sliders)
         except PoolError as error:
-            return [sample.strategy, drawn, html("alert.html", message=str(error))]
+            return [sample.strategy, drawn, html("alert.html", message=visible(str(error)))]
         return [sample.strategy, drawn, _row(inspected.row(number), one)]
 
     def _labels(self, opened: Opened) -> Labels | None:
@@ -159,10 +162,6 @@ class Decide:
         rows = [row for row in book.labels() if row.weight is not None or row.control]
         drawn = any(row.weight is not None for row in rows)
         return Labels(rows, "the labels") if drawn else None
-
-
-def _values(ranges: SliderRanges) -> Sliders:
-    return ranges.own
 
 
 def _components(ranges: SliderRanges, own: Sliders) -> list[Any]:

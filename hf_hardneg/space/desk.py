@@ -5,18 +5,22 @@ from __future__ import annotations
 import ipaddress
 import threading
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 
 import gradio as gr
 
 from hf_hardneg.errors import HubError
 from hf_hardneg.hub.access import find_token
+from hf_hardneg.hub.caller import caller_of
 from hf_hardneg.hub.label_commits import LabelCommits
 from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.label_files import pattern_of
 from hf_hardneg.space.settings import SpaceSettings
 from hf_hardneg.space.shelf import Opened
 
-__all__ = ["Caller", "Desk", "caller_of_request"]
+__all__ = ["Caller", "Desk", "caller_of_request", "is_loopback"]
+
+SIGN_IN = "Sign in with your Hugging Face account to label."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,8 @@ def caller_of_request(
     if profile is not None:
         return Caller(profile.username)
     if not settings.local:
-        name = _by_token(request)
-        why = "" if name else "Sign in with your Hugging Face account to label."
-        return Caller(name, why)
-    if request is None or _is_here(request):
+        return _by_token(request)
+    if request is None or is_loopback(request.client.host if request.client else ""):
         return Caller(settings.annotator)
     return Caller(
         "",
@@ -59,23 +61,21 @@ def caller_of_request(
     )
 
 
-def _by_token(request: gr.Request | None) -> str:
+def _by_token(request: gr.Request | None) -> Caller:
     """Return the Hub account of a client that sent a token, asked from the Hub."""
-    from hf_hardneg.hub.caller import caller_of
-
     headers = {} if request is None else dict(request.headers)
     sent = headers.get("x-hf-authorization") or headers.get("authorization") or ""
     scheme, _, token = str(sent).partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        return ""
+        return Caller("", SIGN_IN)
     try:
-        return caller_of(token.strip())
-    except HubError:
-        return ""
+        return Caller(caller_of(token.strip()))
+    except HubError as error:
+        return Caller("", f"{SIGN_IN} {error}")
 
 
-def _is_here(request: gr.Request) -> bool:
-    host = request.client.host if request.client else ""
+def is_loopback(host: str) -> bool:
+    """Return whether an address is one that only this machine can use."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -87,10 +87,14 @@ class Desk:
 
     Args:
         settings: where labels lie.
+
+    Attributes:
+        scratch: folder of files that were exported, gone when the app ends.
     """
 
     def __init__(self, settings: SpaceSettings) -> None:
         """Begin without any book."""
+        self.scratch = TemporaryDirectory(prefix="hf-hardneg-labels-")
         self.settings = settings
         self._books: dict[tuple[str, str], LabelBook] = {}
         self._commits: dict[str, LabelCommits] = {}

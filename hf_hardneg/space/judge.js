@@ -31,3 +31,15 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+// Gradio changes the page in place: what was written for one pair would stand at the next.
+const shown = () => element.querySelector("[data-hn-item]")?.dataset.hnItem;
+let drawn = shown();
+watch("value", () => {
+  if (drawn === shown()) return;
+  drawn = shown();
+  const note = element.querySelector("[data-hn-note]");
+  if (note) note.value = note.defaultValue;
+  const text = element.querySelector(".hn-tall");
+  if (text) text.scrollTop = 0;
+});

@@ -57,13 +57,13 @@ class Judge:
             elem_classes="hn-scope",
         )
         with gr.Row(elem_classes="hn-bar"):
-            size = gr.Number(
-                label="Pairs in the sample", value=SIZE, minimum=10, maximum=LARGEST, precision=0
-            )
+            size = gr.Number(label="Pairs in the sample", value=SIZE, precision=0)
             blind = gr.Checkbox(label="Blind: hide scores and ranks", value=True)
             draw = gr.Button("Start judging", variant="primary", elem_id="hn-draw")
         item = gr.HTML(
-            js_on_load=(HERE / "judge.js").read_text(encoding="utf-8"), elem_id="hn-item"
+            js_on_load=(HERE / "judge.js").read_text(encoding="utf-8"),
+            elem_classes="hn-scope",
+            elem_id="hn-item",
         )
         gr.HTML(f'<p class="hn-legend">{KEYS}</p>', elem_classes="hn-scope")
         result = gr.HTML(elem_classes="hn-scope", elem_id="hn-result")
@@ -184,7 +184,7 @@ class Judge:
             task, book, _ = self._task(wish, size, request, profile)
             if not book.labels():
                 raise HardNegError("nobody has labelled anything of this set yet.")
-            folder = Path(tempfile.mkdtemp(prefix="hf-hardneg-labels-"))
+            folder = Path(tempfile.mkdtemp(dir=self.parts.desk.scratch.name))
             path = task.labels(book).write(folder / "labels.jsonl")
         return gr.File(value=str(path), visible=True)
 

@@ -29,7 +29,10 @@ class SpaceSettings:
         annotator: name on the labels of whoever calls from this machine.
         local: whether the app runs for its caller alone: files of this machine may be opened, and
             labels need no sign-in. A Space for everybody has ``False``: public sets of the Hub
-            alone are opened, and labels need a Hub account.
+            alone are opened, and labels need a Hub account: people sign in where the app runs as a
+            Space on the Hub, programs send their token.
+        alone: whether nobody but this machine can reach the app. Where others can, they see the set
+            of the settings and public ones, and no other file of this machine.
         opened_at_most: sets that are kept open at once.
     """
 
@@ -42,4 +45,10 @@ class SpaceSettings:
     labels: Path = Path("hf-hardneg-labels")
     annotator: str = field(default_factory=_user)
     local: bool = True
+    alone: bool = True
     opened_at_most: int = 4
+
+    @property
+    def opens_anything(self) -> bool:
+        """Whether files of this machine and private sets may be opened, beside the own one."""
+        return self.local and self.alone

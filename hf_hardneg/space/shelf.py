@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from hf_hardneg.cache import cache_root
 from hf_hardneg.errors import FormatError
 from hf_hardneg.evaluation.label_rate import label_rate
-from hf_hardneg.evaluation.labels import Labels
+from hf_hardneg.evaluation.labels import LABELS, Labels
 from hf_hardneg.inspection import InspectedSet, open_inspected
 from hf_hardneg.inspection.finding_rows import RowFinder
 from hf_hardneg.inspection.judging import JudgingTask
@@ -29,6 +30,10 @@ from hf_hardneg.space.settings import SpaceSettings
 __all__ = ["DEMO", "Opened", "Shelf", "Wish"]
 
 DEMO = "Python's standard library"
+ROW, PLACE = "row", "place"
+"""Fields of a label by hand that say which negative it is of."""
+ON_HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?::([\w.-]+))?", re.ASCII)
+"""The name of a data set on the Hub, with the name of its config or without."""
 READER = "overview"
 """Name for whoever only reads labels."""
 
@@ -84,10 +89,29 @@ class Opened:
         found = {"repo": "" if self.own else self.wish.data, "config": self.wish.config}
         return {name: value for name, value in found.items() if value}
 
-    def close(self) -> None:
-        """End what is still being worked out; nothing of it is lost."""
+    def take_labels(self, labels: Path) -> None:
+        """Let what was said before count among what is suspicious.
+
+        What was picked by hand is there at once; a drawn sample is looked for in a thread of its
+        own, because its pairs may stand in any row.
+        """
+        rows = LabelBook(labels, READER, identity=self.identity).labels()
+        for one in rows:
+            row, place = one.further.get(ROW), one.further.get(PLACE)
+            if not (one.hand_picked and isinstance(row, int) and isinstance(place, int)):
+                continue
+            if 0 <= row < len(self.inspected) and place >= 0 and one.label in LABELS:
+                self.suspicion.mark(row, place, str(one.label))
+        drawn = [one for one in rows if one.weight is not None]
+        if drawn:
+            taken = threading.Thread(
+                target=self.suspicion.take_labels, args=(Labels(drawn),), daemon=True
+            )
+            taken.start()
+
+    def __del__(self) -> None:
+        """End what is still being worked out, when nobody uses the set; nothing of it is lost."""
         self.suspicion.stop()
-        self.finder.close()
 
     def task(self, folder: Path, size: int) -> JudgingTask:
         """Return the sample of so many pairs to be judged, drawn once and kept in a folder."""
@@ -162,18 +186,28 @@ class Shelf:
                 self._open.move_to_end(wish)
                 return found
             mine = self._opening.setdefault(wish, threading.Lock())
-        with mine:  # others that want the same set wait for it, the rest go on
-            with self._lock:
-                found = self._open.get(wish)
-            if found is None:
-                found = self._opened(wish)
+        try:
+            with mine:  # others that want the same set wait for it, the rest go on
                 with self._lock:
-                    self._open[wish] = found
-                    closed = self._over()
-                    self._opening.pop(wish, None)
-                for one in closed:
-                    one.close()
+                    found = self._open.get(wish)
+                if found is None:
+                    found = self._put(wish, self._opened(wish))
+        finally:
+            with self._lock:
+                self._opening.pop(wish, None)
         return found
+
+    def _put(self, wish: Wish, opened: Opened) -> Opened:
+        """Put a set on the shelf, and take the least used off it where there are too many.
+
+        Whoever uses one of those goes on with it; it closes when nobody does any more.
+        """
+        with self._lock:
+            found = self._open.setdefault(wish, opened)
+            self._open.move_to_end(wish)
+            while len(self._open) > self._settings.opened_at_most:
+                self._open.popitem(last=False)
+            return found
 
     def comparison(self, one: Wish, other: Wish) -> SetComparison:
         """Return two sets beside each other, worked out once.
@@ -183,29 +217,32 @@ class Shelf:
         """
         first, second = self.get(one), self.get(other)
         with self._lock:
-            mine = self._comparing.setdefault((first.wish, second.wish), threading.Lock())
-        with mine:
-            found = self._compared.get((first.wish, second.wish))
-            if found is None or found.pair.a is not first.inspected:
-                found = compare_sets(first.inspected, second.inspected)
-                with self._lock:
-                    self._compared[first.wish, second.wish] = found
-                    while len(self._compared) > self._settings.opened_at_most:
-                        self._compared.popitem(last=False)
-            return found
-
-    def _over(self) -> list[Opened]:
-        """Take the least used sets off the shelf, as many as are too many."""
-        closed = []
-        while len(self._open) > self._settings.opened_at_most:
-            closed.append(self._open.popitem(last=False)[1])
-        return closed
+            key = first.wish, second.wish
+            mine = self._comparing.setdefault(key, threading.Lock())
+        try:
+            with mine:
+                found = self._compared.get(key)
+                pair = None if found is None else found.pair
+                same = pair and pair.a is first.inspected and pair.b is second.inspected
+                if found is None or not same:
+                    found = compare_sets(first.inspected, second.inspected)
+                    with self._lock:
+                        self._compared[key] = found
+                        while len(self._compared) > self._settings.opened_at_most:
+                            self._compared.popitem(last=False)
+                return found
+        finally:
+            with self._lock:
+                self._comparing.pop(key, None)
 
     def _named(self, wish: Wish) -> Wish:
         """Return the same with the set of the settings where none is named."""
         data = wish.data.strip()
         if not data or data == self._settings.data:
             return Wish(self._settings.data, wish.config or self._settings.config or "")
+        named = ON_HUB.fullmatch(data)
+        if named and named[2] and not (self._settings.opens_anything and os.path.exists(data)):
+            return Wish(named[1], wish.config or named[2])
         return Wish(data, wish.config)
 
     def _opened(self, wish: Wish) -> Opened:
@@ -213,27 +250,32 @@ class Shelf:
         inspected = self._open_set(wish, own=own)
         suspicion = Suspicion(inspected)
         suspicion.start()
-        return Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion), own)
+        opened = Opened(wish, inspected, suspicion, RowFinder(inspected, suspicion), own)
+        opened.take_labels(self._settings.labels)
+        return opened
 
     def _open_set(self, wish: Wish, *, own: bool) -> InspectedSet:
         if not wish.data:
             return open_inspected(demo_folder(), name=DEMO)
         is_path = os.path.exists(Path(wish.data).expanduser())
-        if is_path and (own or self._settings.local):
+        if is_path and (own or self._settings.opens_anything):
             beside = self._settings if own else SpaceSettings()
             return open_inspected(
                 wish.data, config=wish.config or None, corpus=beside.corpus,
                 queries=beside.queries, pool=beside.pool, split=beside.split,
             )  # fmt: skip
-        _check_name(wish.data, local=self._settings.local)
+        _check_name(wish.data, local=self._settings.opens_anything)
         split = self._settings.split if own else None
-        fetch = partial(open_from_hub, public_only=not self._settings.local)
+        fetch = partial(
+            open_from_hub,
+            public_only=not ((own and self._settings.local) or self._settings.opens_anything),
+        )
         return fetch(wish.data, wish.config or None, split=split)
 
 
 def _check_name(name: str, *, local: bool) -> None:
     """Refuse what is no name on the Hub, before the Hub is asked or a path is told apart."""
-    if name.count("/") == 1 and not name.startswith((".", "/", "~", "-")) and "\\" not in name:
+    if ON_HUB.fullmatch(name):
         return
     what = "a file or folder of this machine, or " if local else ""
     raise FormatError(

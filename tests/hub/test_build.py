@@ -83,6 +83,18 @@ def test_the_folder_holds_what_the_miner_mines(home: Path, tmp_path: Path) -> No
     assert 0 < made.facts.ranking[0].measures["MRR@10"][0] <= 1
 
 
+def test_the_card_says_why_a_measure_of_ranking_has_no_interval(home: Path, tmp_path: Path) -> None:
+    """All four held-out queries have the same value; and four are few."""
+    out = tmp_path / "out"
+    [ranked] = built(home, out).facts.ranking
+    assert ranked.measures["MRR@10"] == (1.0, None, None)
+    card = (out / "README.md").read_text()
+    for why in ("all 4 queries have the same value", "too narrow, as there are only 4 queries"):
+        assert f"\n- BM25: {next(note for note in ranked.notes if why in note)}\n" in card
+    told = json.loads((out / "hardneg" / "report.json").read_text())["ranking"]
+    assert [one["notes"] for one in told] == [list(ranked.notes)]
+
+
 def test_it_is_the_same_bytes_again_and_names_no_place_of_this_machine(
     home: Path, tmp_path: Path
 ) -> None:
@@ -224,6 +236,32 @@ def test_a_file_that_was_changed_in_the_set_is_not_identical(home: Path, tmp_pat
     ]
 
 
+@pytest.mark.parametrize("place", [20, 200, -20, -6, -1])
+def test_a_wrong_byte_is_a_difference_whatever_it_breaks(
+    place: int, home: Path, tmp_path: Path
+) -> None:
+    """The file may be unreadable with it: the answer is which file, and not an error of Arrow."""
+    out = tmp_path / "out"
+    built(home, out)
+    path = next((out / "data" / "ids").iterdir())
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+    [found] = reproduce(str(out), data=home, cache_dir=tmp_path / "cache").differences
+    assert (found.path, found.what) == (path.relative_to(out).as_posix(), "differs")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"data/ids/a.parquet": 3}', '{"versions": 3}', '{"a": {}}']
+)
+def test_a_damaged_list_of_files_is_said_to_be(text: str, home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built(home, out)
+    (out / "hardneg" / "files.json").write_text(text)
+    with pytest.raises(HubError, match=r"files\.json of .* is damaged"):
+        reproduce(str(out), data=home, cache_dir=tmp_path / "cache")
+
+
 def test_a_shard_that_the_recipe_has_not_made_is_named(home: Path, tmp_path: Path) -> None:
     """Whoever loads the config gets its rows too."""
     out = tmp_path / "out"
@@ -309,7 +347,10 @@ def test_labels_of_a_recipe_tell_the_rate_on_its_card(home: Path, tmp_path: Path
     made = built(home, out, **{"evaluation.labels": "./labels.jsonl"})
     [rate] = [one for one in made.facts.report.false_negatives if one.method == "labels"]
     assert rate.rate == label_rate(Labels(said)).rate
-    assert "; labels)" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "; labels)" in card
+    assert "read by nobody" not in card
+    assert "only those that were labelled have been read" in card
     assert "labels: labels.jsonl" in (out / "hardneg" / "recipe.yaml").read_text()
     for path in out.rglob("*"):
         assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes(), path

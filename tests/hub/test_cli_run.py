@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from hub_server import LoopbackHub
 from publications import card, contents
-from small_collection import fail, succeed
+from small_collection import fail, invoke, succeed
 
 from hf_hardneg import OfflineMiner
 
@@ -43,6 +44,51 @@ def test_the_same_recipe_again_makes_no_commit(hub: LoopbackHub, tmp_path: Path)
     assert said[0]["report"]["seconds"] != said[1]["report"]["seconds"]
     plain = ["--cache-dir", tmp_path / "one", "--output", tmp_path / "fourth"]
     assert "was there already" in succeed(*asked, *plain).stdout
+
+
+def test_a_recipe_that_does_not_say_who_sees_it_leaves_that_as_it_is(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    hub.create(NAME, private=True)
+    asked = ["run", RECIPE, "--push", "--set", f"publish.repository={NAME}"]
+    succeed(*asked, "--cache-dir", tmp_path / "cache", "--output", tmp_path / "out")
+    assert hub.repo(NAME).private
+    assert "private" not in (tmp_path / "out" / "hardneg" / "recipe.yaml").read_text()
+    public = [*asked, "--set", "publish.private=false", "--output", tmp_path / "public"]
+    assert "is private; public was asked for" in fail(*public)
+
+
+def test_a_push_that_fails_after_the_mining_says_how_to_go_on(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    """The same command would refuse the folder, which is there now."""
+    hub.create(NAME, private=True)
+    hub.fail("/commit/", status=403)
+    out = tmp_path / "a set"
+    asked = ["run", RECIPE, "--push", "--set", f"publish.repository={NAME}"]
+    asked += ["--set", "publish.private=true", "--append-config"]
+    result = invoke(*asked, "--cache-dir", tmp_path / "cache", "--output", out)
+    assert result.exit_code == 1
+    said, told = result.stderr.strip().splitlines()[-2:]
+    assert "may not write" in said
+    words = shlex.split(told.partition("publishes it: ")[2])
+    command = words[words.index("push") :]
+    assert command == ["push", str(out), NAME, "--private", "--append-config"]
+    succeed(*command)
+    assert len(hub.history(NAME)) == 2
+
+
+def test_an_interrupted_run_is_not_said_to_need_an_option_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OfflineMiner, "retrieve", interrupted)
+    result = invoke("run", RECIPE, "--cache-dir", tmp_path / "cache", "--output", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "interrupted; the same command goes on" in result.stderr
+    assert "--resume" not in result.stderr
 
 
 def foreign_card(hub: LoopbackHub) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from hub_server import LoopbackHub
 from publications import NAME, card, contents, publication, push
 
@@ -67,9 +69,15 @@ def test_a_new_version_replaces_its_configs_and_nothing_else(
 
 def test_beside_a_card_of_somebody_else(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.create(NAME)
-    theirs = "---\nlicense: cc-by-4.0\nconfigs:\n- config_name: raw\n  data_files: raw/*.csv\n---\n"
+    theirs = (
+        "---\nlicense: cc-by-4.0\nconfigs:\n- config_name: raw\n  data_files: raw/*.parquet\n"
+        "- config_name: more\n  data_files: raw/*.csv\n---\n"
+    )
     body = "# Theirs\n\nWith a text of their own.\n"
+    rows = io.BytesIO()
+    Dataset.from_dict({"x": [1]}).to_parquet(rows)
     hub.add(NAME, {"README.md": theirs + body, "raw/a.csv": "x,y\n1,2\n"})
+    hub.put(NAME, {"raw/a.parquet": rows.getvalue()})
     folder = publication(tmp_path / "set")
     before = hub.history(NAME)
     with pytest.raises(HubError, match=r"did not write.*append"):
@@ -92,6 +100,10 @@ def test_a_fresh_repository_made_by_hand(hub: LoopbackHub, tmp_path: Path) -> No
     assert hub.files(NAME) == contents(folder)
 
 
+ONE = "---\nconfigs:\n- config_name:"
+KIND = "The first config of the card in the repository, 'a', is not of Parquet files"
+
+
 @pytest.mark.parametrize(
     ("files", "append", "message"),
     [
@@ -104,7 +116,21 @@ def test_a_fresh_repository_made_by_hand(hub: LoopbackHub, tmp_path: Path) -> No
         ({"README.md": "<!-- hf-hardneg: n-tuple -->"}, True, "is not closed"),
         ({"README.md": "x <!-- /hf-hardneg -->"}, True, "has no other half"),
         (
-            {"README.md": "---\nconfigs:\n- config_name: ids\n---\n", "data/ids/mine.md": "x"},
+            {"README.md": f"{ONE} ids\n  data_files: a/*.parquet\n---\n", "a/x.parquet": "x"},
+            True,
+            "has ids among its configs, which hf-hardneg did not write",
+        ),
+        ({"README.md": f"{ONE} a\n  data_files: a/*\n---\n", "a/x.csv": "x"}, True, KIND),
+        ({"README.md": f"{ONE} a\n  data_files: ./*.csv\n---\n", "x.csv": "x"}, True, KIND),
+        ({"README.md": f"{ONE} a\n  data_files: a/**/*.csv\n---\n", "a/x.csv": "x"}, True, KIND),
+        (
+            {"README.md": f"{ONE} a\n  data_dir: b\n---\n", "b/x.jsonl": "{}", "a.parquet": "x"},
+            True,
+            KIND,
+        ),
+        ({"README.md": f"{ONE} a\n  data_files: 3\n---\n"}, True, "data_files of the config 'a'"),
+        (
+            {"README.md": f"{ONE} a\n---\n", "data/ids/mine.md": "x"},
             True,
             "data/ids/ in the repository holds files that are not ours: data/ids/mine.md",
         ),
