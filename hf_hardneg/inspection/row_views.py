@@ -55,7 +55,20 @@ def row_view(
     rejected = [one for one in candidates if one.document_id not in taken]
     shown = tuple(replace(one, place=place) for place, one in enumerate(rejected))
     return RowView(
-        number, query_id or row["query_id"] or "", query, _scored(positives, row), negatives, shown
+        number, query_id or row["query_id"] or "", query, _scored(positives, row), negatives, shown,
+        _unmatched(rejected),
+    )  # fmt: skip
+
+
+def _unmatched(rejected: Sequence[DocumentView]) -> tuple[str, ...]:
+    """Say which candidates were chosen, by what the pool says, and are not among the negatives."""
+    number = sum(one.outcome == CHOSEN for one in rejected)
+    if not number:
+        return ()
+    return (
+        f"{number:,} of the candidates that are no negatives here were chosen, by what the pool "
+        "says: the query's negatives stand in several rows, or the row does not name its own so "
+        "that they are found in the pool.",
     )
 
 

@@ -279,3 +279,13 @@ def test_positives_without_an_id_have_no_score_of_each_other(miner: OfflineMiner
     mined = miner.mine(rows).remove_columns("hard_negative_positive_scores")
     views = open_inspected(mined, pool=pool, corpus=DOCUMENTS).row(3).positives
     assert [one.score for one in views] == [None, None]
+
+
+def test_negatives_that_are_not_found_in_the_pool_are_told(
+    miner: OfflineMiner, pairs: Dataset, folder: Path, opened: InspectedSet
+) -> None:
+    texts = miner.mine(pairs, output_format="n-tuple")
+    unnamed = open_inspected(texts, pool=folder / "hardneg" / "pool.parquet")
+    for view in rows(unnamed):
+        assert "candidates that are no negatives here were chosen" in view.notes[0]
+    assert not any(view.notes for view in rows(opened))
