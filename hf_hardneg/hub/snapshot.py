@@ -45,8 +45,8 @@ def contents_of(
 
     api = HfApi(token=False if public_only else None)
     found: dict[str, int] = {}
-    size = 0
-    with explained(repository, revision, "it"):
+    size, ours = 0, False
+    with explained(repository, revision, "the content"):
         commit = str(api.dataset_info(repository, revision=revision).sha)
         for one in api.list_repo_tree(
             repository, recursive=True, revision=commit, repo_type="dataset"
@@ -54,10 +54,12 @@ def contents_of(
             if not isinstance(one, RepoFile):
                 continue
             size += one.size
+            ours |= one.path.startswith("hardneg/")
             parts = one.path.split("/")
             if len(parts) == 3 and parts[0] == "data" and parts[2].endswith(".parquet"):
                 found[parts[1]] = found.get(parts[1], 0) + one.size
-    return Contents(commit, found, size)
+    # Others have folders of their own in data/, with several splits in each.
+    return Contents(commit, found if ours else {}, size)
 
 
 def fetch_folders(
@@ -73,7 +75,7 @@ def fetch_folders(
     from huggingface_hub import snapshot_download
 
     wanted = [f"data/{name}/*.parquet" for name in configs]
-    with explained(repository, commit, "it"):
+    with explained(repository, commit, "the content"):
         return Path(
             snapshot_download(
                 repository,

@@ -79,10 +79,20 @@ def parts_of(folder: Path, config: str | None = None) -> Parts:
 
 
 def config_files(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Return the Parquet files of each config of a published set, by its name."""
+    """Return the Parquet files of each config of a published set, by its name.
+
+    Raises:
+        FormatError: a config has several splits, so that somebody else laid the folder out.
+    """
     found = {}
     for place in sorted((folder / "data").iterdir()):
         files = tuple(sorted(place.glob("*.parquet"))) if place.is_dir() else ()
+        splits = sorted({path.name.split(".")[0].split("-")[0] for path in files})
+        if len(splits) > 1:
+            raise FormatError(
+                f"data/{place.name} of {folder.name!r} has the splits {listing(splits)}, which "
+                "hf-hardneg run does not write. Name the file to look at."
+            )
         if files:
             found[place.name] = files
     return found
