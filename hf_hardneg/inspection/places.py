@@ -14,6 +14,7 @@ import yaml
 from hf_hardneg.errors import FormatError, did_you_mean, listing
 from hf_hardneg.hub.folder import RECIPE as PUBLISHED_RECIPE
 from hf_hardneg.hub.folder import REPORT as PUBLISHED_REPORT
+from hf_hardneg.hub.snapshot import split_of
 from hf_hardneg.mined_folders import colbert_folder
 from hf_hardneg.outputs import DOCUMENTS, POOL, SIDECARS
 
@@ -87,7 +88,7 @@ def config_files(folder: Path) -> dict[str, tuple[Path, ...]]:
     found = {}
     for place in sorted((folder / "data").iterdir()):
         files = tuple(sorted(place.glob("*.parquet"))) if place.is_dir() else ()
-        splits = sorted({path.name.split(".")[0].split("-")[0] for path in files})
+        splits = sorted({split_of(path.name) for path in files})
         if len(splits) > 1:
             raise FormatError(
                 f"data/{place.name} of {folder.name!r} has the splits {listing(splits)}, which "
