@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hf_hardneg.hub.published import explained
 
-__all__ = ["Contents", "contents_of", "fetch_folders"]
+__all__ = ["Contents", "contents_of", "fetch_folders", "split_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Contents:
     commit: str
     configs: dict[str, int]
     size: int
+
+
+def split_of(name: str) -> str:
+    """Return the split that a file of rows is of, by its name: ``train-00000-of-00002.parquet``."""
+    return name.split(".")[0].split("-")[0]
 
 
 def contents_of(
@@ -46,7 +51,8 @@ def contents_of(
     api = HfApi(token=False if public_only else None)
     found: dict[str, int] = {}
     size = 0
-    with explained(repository, revision, "it"):
+    splits: set[tuple[str, str]] = set()
+    with explained(repository, revision, "the content"):
         commit = str(api.dataset_info(repository, revision=revision).sha)
         for one in api.list_repo_tree(
             repository, recursive=True, revision=commit, repo_type="dataset"
@@ -57,7 +63,9 @@ def contents_of(
             parts = one.path.split("/")
             if len(parts) == 3 and parts[0] == "data" and parts[2].endswith(".parquet"):
                 found[parts[1]] = found.get(parts[1], 0) + one.size
-    return Contents(commit, found, size)
+                splits.add((parts[1], split_of(parts[2])))
+    # Others have folders in data/ too, with several splits in each.
+    return Contents(commit, found if len(splits) == len(found) else {}, size)
 
 
 def fetch_folders(
@@ -73,7 +81,7 @@ def fetch_folders(
     from huggingface_hub import snapshot_download
 
     wanted = [f"data/{name}/*.parquet" for name in configs]
-    with explained(repository, commit, "it"):
+    with explained(repository, commit, "the content"):
         return Path(
             snapshot_download(
                 repository,

@@ -14,6 +14,7 @@ import yaml
 from hf_hardneg.errors import FormatError, did_you_mean, listing
 from hf_hardneg.hub.folder import RECIPE as PUBLISHED_RECIPE
 from hf_hardneg.hub.folder import REPORT as PUBLISHED_REPORT
+from hf_hardneg.hub.snapshot import split_of
 from hf_hardneg.mined_folders import colbert_folder
 from hf_hardneg.outputs import DOCUMENTS, POOL, SIDECARS
 
@@ -79,10 +80,20 @@ def parts_of(folder: Path, config: str | None = None) -> Parts:
 
 
 def config_files(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Return the Parquet files of each config of a published set, by its name."""
+    """Return the Parquet files of each config of a published set, by its name.
+
+    Raises:
+        FormatError: a config has several splits, so that somebody else laid the folder out.
+    """
     found = {}
     for place in sorted((folder / "data").iterdir()):
         files = tuple(sorted(place.glob("*.parquet"))) if place.is_dir() else ()
+        splits = sorted({split_of(path.name) for path in files})
+        if len(splits) > 1:
+            raise FormatError(
+                f"data/{place.name} of {folder.name!r} has the splits {listing(splits)}, which "
+                "hf-hardneg run does not write. Name the file to look at."
+            )
         if files:
             found[place.name] = files
     return found
