@@ -65,7 +65,7 @@ def compare(page: Page, other: str) -> None:
 def take(page: Page, url: str, view: str, prepare: Callable[[Page], None], name: str) -> None:
     """Open a view, prepare it and save its picture."""
     page.goto(f"{url}?view={view}{'&row=12' if view in ('browse', 'decide') else ''}")
-    page.wait_for_selector("#hn-head strong")
+    page.wait_for_selector("#hn-head .hn-head")
     prepare(page)
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(400)
