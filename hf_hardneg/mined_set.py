@@ -198,6 +198,10 @@ class MinedSet:
         """Return the rows from ``start`` up to ``stop``, without reading those before them."""
         return MinedBatch(start, self._layout(self._arrow[start:stop]))
 
+    def some(self, rows: Sequence[int]) -> MinedBatch:
+        """Return some rows, in the order in which they are asked for; ``start`` is the first."""
+        return MinedBatch(rows[0] if len(rows) else 0, self._layout(self._arrow[list(rows)]))
+
     @property
     def one_negative_a_row(self) -> bool:
         """Whether a row has one negative and no more, as triplets have."""

@@ -15,6 +15,7 @@ from hf_hardneg.mined_set import MinedSet
 __all__ = ["Judged", "judged_rows"]
 
 AT_ONCE = 20_000
+READ_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +54,33 @@ def judged_rows(mined: MinedSet, labels: Labels) -> dict[int, dict[int, Judged]]
         for name in ("query_id", "query"):
             if name in table.column_names:
                 hits |= pc.is_in(table[name], value_set=wanted).to_numpy().astype(np.bool_)
-        for row in (np.flatnonzero(hits) + start).tolist():
-            if own := _of_row(mined, row, cases):
-                found[row] = own
+        rows = (np.flatnonzero(hits) + start).tolist()
+        for first in range(0, len(rows), READ_AT_ONCE):
+            found |= _of_rows(mined, rows[first : first + READ_AT_ONCE], cases)
     return found
 
 
-def _of_row(mined: MinedSet, row: int, cases: dict[str, dict[str, LabelCase]]) -> dict[int, Judged]:
-    batch = mined.at(row)
-    ids = batch.texts("negative_ids")[0] if batch.has("negative_ids") else []
-    texts = batch.texts("negatives")[0] if batch.has("negatives") else []
-    own = dict(cases.get(batch.queries()[0], {}))
-    if batch.has("query_id"):
-        own |= cases.get(batch.query_ids()[0], {})
+def _of_rows(
+    mined: MinedSet, rows: list[int], cases: dict[str, dict[str, LabelCase]]
+) -> dict[int, dict[int, Judged]]:
+    batch = mined.some(rows)
+    sides = [batch.texts(name) for name in ("negative_ids", "negatives") if batch.has(name)]
+    queries = batch.queries()
+    names = batch.query_ids() if batch.has("query_id") else queries
     found = {}
-    for place in range(max(len(ids), len(texts))):
-        names = [lists[place] for lists in (ids, texts) if place < len(lists) and lists[place]]
+    for line, row in enumerate(rows):
+        own = cases.get(queries[line], {}) | cases.get(names[line], {})
+        judged = _of_row([side[line] for side in sides], own)
+        if judged:
+            found[row] = judged
+    return found
+
+
+def _of_row(sides: list[list[str]], own: dict[str, LabelCase]) -> dict[int, Judged]:
+    """Return what is said of the negatives of a row, by their ids and else by their texts."""
+    found = {}
+    for place in range(max(map(len, sides), default=0)):
+        names = [lists[place] for lists in sides if place < len(lists) and lists[place]]
         case = next((own[name] for name in names if name in own), None)
         if case is not None:
             found[place] = Judged(case.value, case.label.annotator)
