@@ -179,6 +179,16 @@ class JudgingTask:
             return cls._read(path)
 
     @classmethod
+    def kept(cls, folder: str | os.PathLike[str], identity: str) -> list[JudgingTask]:
+        """Return the tasks of a mined set that are in a folder of labels.
+
+        Raises:
+            FormatError: the file of a sample is damaged.
+        """
+        home = Path(folder).expanduser().absolute()
+        return [cls._read(path) for path in sorted(home.glob(f"sample-{identity}-*.json"))]
+
+    @classmethod
     def _read(cls, path: Path) -> JudgingTask:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))

@@ -68,7 +68,7 @@ class Suspicion:
       label (of a model or of several people together, see :meth:`take_labels`) says relevant.
     - ``marked``: a person called the negative a false negative, or the query bad.
 
-    Scores of a million rows are gone through in seconds; texts take about a minute. Both go on in
+    Scores of a million rows are gone through in seconds; texts take minutes. Both go on in
     a thread of its own after :meth:`start`, are kept in the cache, and go on where they ended. What
     has not been looked at yet is never counted as found; :meth:`looked_at` says how far it is.
 

@@ -10,15 +10,13 @@ from typing import Any
 import gradio as gr
 
 from hf_hardneg.errors import HardNegError, PoolError
-from hf_hardneg.evaluation.labels import Labels
 from hf_hardneg.inspection import DocumentView, RowView
 from hf_hardneg.inspection.decision import Decision, decide
-from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.sliders import SliderRanges, Sliders
 from hf_hardneg.pages import visible
 from hf_hardneg.space.parts import Parts, said
 from hf_hardneg.space.render import html
-from hf_hardneg.space.shelf import READER, Opened, Wish
+from hf_hardneg.space.shelf import Opened, Wish
 
 __all__ = ["Decide"]
 
@@ -148,7 +146,7 @@ class Decide:
 
     def _shown(self, opened: Opened, sliders: Sliders, size: int, number: int) -> list[Any]:
         inspected = opened.inspected
-        labels = self._labels(opened)
+        labels = opened.sample_labels(self.parts.settings.labels)
         sample = decide(inspected, size, sliders, labels=labels)
         drawn = html("decision.html", decision=sample, total=len(inspected))
         try:
@@ -156,12 +154,6 @@ class Decide:
         except PoolError as error:
             return [sample.strategy, drawn, html("alert.html", message=visible(str(error)))]
         return [sample.strategy, drawn, _row(inspected.row(number), one)]
-
-    def _labels(self, opened: Opened) -> Labels | None:
-        book = LabelBook(self.parts.settings.labels, READER, identity=opened.identity)
-        rows = [row for row in book.labels() if row.weight is not None or row.control]
-        drawn = any(row.weight is not None for row in rows)
-        return Labels(rows, "the labels") if drawn else None
 
 
 def _components(ranges: SliderRanges, own: Sliders) -> list[Any]:

@@ -24,6 +24,7 @@ __all__ = ["Judge"]
 
 HERE = Path(__file__).parent
 LARGEST = 5_000
+MANY = 300_000
 LONGEST = 100_000
 WORDS = {
     "false_negative": "Relevant",
@@ -93,7 +94,15 @@ class Judge:
 
     def at(self, wish: Wish) -> list[Any]:
         """Return the values of :attr:`outputs` for a set that was just opened."""
-        return [-1, "", "", gr.File(value=None, visible=False)]
+        with said():
+            rows = len(self.parts.shelf.get(wish).inspected)
+        note = (
+            "Drawing from so many rows takes a minute or more, the first time."
+            if (rows > MANY)
+            else ""
+        )
+        shown = html("status.html", note=note)
+        return [-1, shown, "", gr.File(value=None, visible=False)]
 
     # -- what listeners do -----------------------------------------------------------------------
 

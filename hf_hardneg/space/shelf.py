@@ -74,6 +74,9 @@ class Opened:
     _tasks: dict[int, JudgingTask] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _drawing: threading.Lock = field(default_factory=threading.Lock)
+    _judging: threading.Lock = field(default_factory=threading.Lock)
+    _labels: Labels | None = None
+    _said: list[object] = field(default_factory=list)
 
     @property
     def identity(self) -> str:
@@ -147,13 +150,36 @@ class Opened:
                 self._ranges = slider_ranges(self.inspected)
             return self._ranges
 
+    def sample_labels(self, labels: Path) -> Labels | None:
+        """Return the labels of the sample that most was said of; ``None`` where nothing was.
+
+        Two samples of a set have weights of their own, so their labels are never put together.
+
+        Args:
+            labels: folder of the labels.
+        """
+        book = LabelBook(labels, READER, identity=self.identity)
+        said = [row.further.get("at") for row in book.labels() if not row.hand_picked]
+        if not said:
+            return None
+        with self._judging:
+            if self._said != said:
+                tasks = JudgingTask.kept(labels, self.identity)
+                self._labels = max((task.labels(book) for task in tasks), key=_decided,
+                                   default=None)  # fmt: skip
+                self._said = said
+            found = self._labels
+        return found if found is not None and _decided(found) else None
+
     def _rates(self, labels: Path) -> tuple[Rate, ...]:
         """Return the rate that the labels of a drawn sample tell, if there are any."""
-        book = LabelBook(labels, READER, identity=self.identity)
-        rows = book.labels()
-        if not any(row.weight is not None for row in rows):
-            return ()
-        return (label_rate(Labels(rows, "the labels")),)
+        found = self.sample_labels(labels)
+        return () if found is None else (label_rate(found),)
+
+
+def _decided(labels: Labels) -> int:
+    """Return how many drawn negatives have a label."""
+    return sum(row.label is not None and row.weight is not None for row in labels)
 
 
 class Shelf:

@@ -20,6 +20,8 @@ pytest.importorskip("gradio")
 from hub_server import LoopbackHub
 
 from hf_hardneg.errors import FormatError, HardNegError
+from hf_hardneg.evaluation.label_rate import label_rate
+from hf_hardneg.inspection.label_book import LabelBook
 from hf_hardneg.inspection.wanted import Wanted
 from hf_hardneg.space import shelf as module
 from hf_hardneg.space.settings import SpaceSettings
@@ -151,6 +153,22 @@ def test_a_space_opens_no_path(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(FormatError, match="cannot be opened: expected the name of a data set"):
         shelf.get(Wish(name))
     assert not asked
+
+
+def test_samples_of_two_sizes_are_never_one(docs: Path, tmp_path: Path) -> None:
+    """The overview's rate is that of the sample that most was said of, by its own weights."""
+    labels = tmp_path / "labels"
+    opened = Shelf(SpaceSettings(str(docs), labels=labels)).get(Wish())
+    assert opened.sample_labels(labels) is None
+    ann = LabelBook(labels, "ann", identity=opened.identity)
+    small, large = opened.task(labels, 20), opened.task(labels, 90)
+    for task, words in ((small, ("false_negative",)), (large, ("true_negative", "unsure"))):
+        for number in range(18 if task is large else 6):
+            task.label(ann, number, words[number % len(words)])
+        found = opened.sample_labels(labels)
+        assert found is not None
+        assert label_rate(found) == label_rate(task.labels(ann))
+    assert opened.overview(labels).rates.rates[-1] == label_rate(large.labels(ann))
 
 
 def test_an_app_that_others_reach_opens_its_own_set_and_no_other_file(
