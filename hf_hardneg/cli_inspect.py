@@ -65,12 +65,10 @@ def inspect(
         except ImportError as error:
             raise MissingExtraError("gradio", "space", "hf-hardneg inspect") from error
         from hf_hardneg.space import SpaceSettings, launch
-        from hf_hardneg.space.shelf import Shelf, Wish
 
         settings = SpaceSettings(data, config, split, corpus, queries, pool, labels.expanduser())
         if annotator:
             settings = replace(settings, annotator=annotator)
-        Shelf(settings).get(Wish())  # what is wrong with it is said here, and not in a browser
         url = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
         console().print(f"Open {url} - Ctrl+C ends it.", soft_wrap=True)
         _wait()

@@ -34,17 +34,18 @@ DIGITS = 15
 VIEWS = ("overview", "browse", "decide", "judge", "compare")
 
 
-def build_app(settings: SpaceSettings | None = None) -> gr.Blocks:
+def build_app(settings: SpaceSettings | None = None, shelf: Shelf | None = None) -> gr.Blocks:
     """Return the app, ready to be launched with :func:`launch_options`.
 
     Args:
         settings: what is open at the start, where labels go, and who may do what.
+        shelf: of the same settings, with what is open already; default: an empty one.
     """
     settings = settings or SpaceSettings()
     app = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True)
     with app:
         wish = gr.State(Wish())
-        parts = Parts(settings, Shelf(settings), Desk(settings), wish)
+        parts = Parts(settings, shelf or Shelf(settings), Desk(settings), wish)
         with gr.Row(elem_classes="hn-bar"):
             data = gr.Textbox(
                 label="Mined set",
@@ -191,7 +192,9 @@ def launch(
     settings = settings or SpaceSettings()
     if not is_loopback(host):
         settings = replace(settings, alone=False)
-    app = build_app(settings)
+    shelf = Shelf(settings)
+    shelf.get(Wish())  # what is wrong with it is said here, and not in a browser
+    app = build_app(settings, shelf)
     try:
         _, url, _ = app.launch(
             server_name=host,

@@ -281,9 +281,7 @@ class Browse:
         }
         link = {**opened.link, "row": str(view.number)}
         marks = self._marks(opened, view, caller)
-        return row_html(
-            view, len(opened.inspected), link=link, reasons=why, labels=marks, place=place
-        )
+        return row_html(view, link=link, reasons=why, labels=marks, place=place)
 
     def _marks(self, opened: Opened, view: RowView, caller: Caller) -> dict[int, tuple[str, str]]:
         """Return what the caller said of the negatives of a row: (label, note) by place."""

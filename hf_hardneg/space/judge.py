@@ -96,12 +96,8 @@ class Judge:
         """Return the values of :attr:`outputs` for a set that was just opened."""
         with said():
             rows = len(self.parts.shelf.get(wish).inspected)
-        note = (
-            "Drawing from so many rows takes a minute or more, the first time."
-            if (rows > MANY)
-            else ""
-        )
-        shown = html("status.html", note=note)
+        slow = "Drawing from so many rows takes a minute or more, the first time."
+        shown = html("status.html", note=slow if rows > MANY else "")
         return [-1, shown, "", gr.File(value=None, visible=False)]
 
     # -- what listeners do -----------------------------------------------------------------------

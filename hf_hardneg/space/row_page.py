@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from hf_hardneg.inspection import DocumentView, RowView
@@ -54,7 +53,6 @@ class Card:
 
 def row_html(
     row: RowView,
-    rows: int,
     *,
     link: Mapping[str, str],
     reasons: Mapping[int, Sequence[str]] | None = None,
@@ -65,7 +63,6 @@ def row_html(
 
     Args:
         row: the row.
-        rows: how many there are.
         link: parts of the address that lead here.
         reasons: why negatives are suspicious, by their place.
         labels: (label, note) of negatives, by their place.
@@ -78,7 +75,6 @@ def row_html(
     return html(
         "row.html",
         row=row,
-        rows=rows,
         place=place,
         link="?" + urlencode(link),
         query=pieces(row.query[:LONGEST], asked),
@@ -138,8 +134,3 @@ def _facts(one: DocumentView, positive_score: float | None) -> Iterator[tuple[st
 
 def _score(value: float) -> str:
     return f"{value:.4g}"
-
-
-def as_plain(row: RowView) -> dict[str, Any]:
-    """Return a row as plain values, for whoever asks without a browser."""
-    return row.to_dict()

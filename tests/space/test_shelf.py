@@ -192,19 +192,20 @@ def test_an_app_that_others_reach_opens_its_own_set_and_no_other_file(
 
 @pytest.mark.parametrize(("host", "alone"), [("127.0.0.1", True), ("0.0.0.0", False)])
 def test_who_can_reach_the_app_is_known_by_where_it_listens(
-    host: str, alone: bool, monkeypatch: pytest.MonkeyPatch
+    host: str, alone: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from hf_hardneg.space import app
 
     made: list[SpaceSettings] = []
 
-    def built(settings: SpaceSettings) -> Any:
+    def built(settings: SpaceSettings, shelf: Shelf) -> Any:
         made.append(settings)
         raise HardNegError("seen")
 
     monkeypatch.setattr(app, "build_app", built)
+    settings = SpaceSettings(write(tmp_path, "rows"), labels=tmp_path / "labels")
     with pytest.raises(HardNegError, match="seen"):
-        app.launch(SpaceSettings(), host=host)
+        app.launch(settings, host=host)
     assert made[0].alone is alone
 
 
